@@ -1,0 +1,36 @@
+//! Builds the policy, or takes the bytes that the package brings.
+
+#[path = "src/component.rs"]
+#[expect(unreachable_pub, reason = "the library has it too")]
+mod component;
+
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), String> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/component.rs");
+    let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let component = match workspace(&here) {
+        Some(workspace) => {
+            for source in ["Cargo.toml", "Cargo.lock", "guest/Cargo.toml", "guest/src", "wit"] {
+                println!("cargo::rerun-if-changed={}", workspace.join(source).display());
+            }
+            component::build(workspace, "dunnage-policy", &out)?
+        }
+        // Outside the repository there is no guest to build.
+        None => here.join("policy.wasm"),
+    };
+    std::fs::copy(&component, out.join("policy.wasm"))
+        .map(drop)
+        .map_err(|error| format!("cannot take the component from {}: {error}", component.display()))
+}
+
+/// The repository, if this crate lies in it.
+fn workspace(here: &Path) -> Option<&Path> {
+    here.ancestors().nth(2).filter(|top| top.join("guest/src/lib.rs").is_file() && top.join("wit/world.wit").is_file())
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|error| format!("{name}: {error}"))
+}

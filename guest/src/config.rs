@@ -1,0 +1,39 @@
+//! How a shim is to be set up.
+
+use crate::identifier;
+
+/// Options for runc that came with one container. Similar to `RuncOptions` of containerd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuncOptions<'a> {
+    /// The container's own runtime root.
+    pub runtime_root: &'a str,
+    /// Whether systemd manages the container's cgroup.
+    pub systemd_cgroup: bool,
+}
+
+/// What of a shim's settings is decided here; the rest is handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// The directory where runc keeps its state; empty leaves it to the shim.
+    pub runtime_root: &'a str,
+    /// Whether systemd manages the container's cgroup.
+    pub systemd_cgroup: bool,
+}
+
+/// Decides on a shim's settings: the container's own runtime root wins over the node's when it is
+/// not empty. Similar to `shimConfig` of containerd.
+///
+/// # Errors
+///
+/// If the namespace or the id is refused.
+pub fn decide<'a>(
+    namespace: &str,
+    id: &str,
+    node_runtime_root: &'a str,
+    runc: Option<RuncOptions<'a>>,
+) -> Result<Decision<'a>, identifier::Error> {
+    identifier::check_both(namespace, id)?;
+    let (own, systemd_cgroup) = runc.map_or(("", false), |runc| (runc.runtime_root, runc.systemd_cgroup));
+    let runtime_root = if own.is_empty() { node_runtime_root } else { own };
+    Ok(Decision { runtime_root, systemd_cgroup })
+}

@@ -1,0 +1,41 @@
+//! The policy of Dunnage: every decision over untrusted input, as a sandboxed component.
+//!
+//! Built for `wasm32-wasip2` it is a component of the world `policy` (see `wit/`) that imports
+//! nothing but `dunnage:bundle/filesystem`: no clock, no environment, no WASI. Built natively it
+//! is a plain library, which is how its logic is tested.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod address;
+pub mod config;
+pub mod create;
+pub mod delete;
+pub mod directory;
+pub mod identifier;
+pub mod path;
+pub mod records;
+pub mod spec;
+
+#[cfg(target_family = "wasm")]
+mod bindings;
+#[cfg(target_family = "wasm")]
+mod bundles;
+#[cfg(target_family = "wasm")]
+mod handle;
+#[cfg(target_family = "wasm")]
+mod runtime;
+#[cfg(target_family = "wasm")]
+mod shims;
+
+/// The component: what it exports lies in [`bundles`] and [`shims`].
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, unreachable_pub, reason = "generated code crosses the boundary of the component")]
+mod component {
+    use crate::bindings;
+
+    pub(crate) struct Policy;
+
+    bindings::export!(Policy with_types_in bindings);
+}

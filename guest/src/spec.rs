@@ -1,0 +1,75 @@
+//! The OCI fields that matter, read as `reference` runtimes written in Go read them, or refused.
+//!
+//! containerd and runc read `config.json` with Go's `encoding/json`: keys match without regard to
+//! case, duplicates merge, null is taken for anything. A policy with other rules could give a
+//! bundle to one group while runc maps another. So for every input the answer here is Go's answer
+//! or a refusal, and what two readers could understand differently is refused.
+//!
+//! serde_json decides; a scan for what it overlooks in skipped values comes first and may only
+//! refuse.
+
+mod reader;
+mod scan;
+
+use alloc::string::String;
+
+/// The class of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not one JSON document.
+    Syntax,
+    /// A value of the wrong type where one is read.
+    WrongType,
+    /// A number that is not a `uint32` in plain digits.
+    Number,
+    /// Nested deeper than 10,000 levels.
+    Depth,
+    /// A key that equals a known one only after case folding.
+    FoldedKey,
+    /// A known key that stands twice in its object.
+    DuplicateKey,
+    /// Text that is not UTF-8.
+    Encoding,
+    /// An escape of half a surrogate pair.
+    Surrogate,
+    /// A remapped GID of 4294967295.
+    ReservedGroup,
+}
+
+/// A spec that is refused, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The class of the refusal.
+    pub fault: Fault,
+    /// The value or key it is about, for example `linux.gidMappings[0].hostID`; may be empty.
+    pub place: String,
+    /// The line, counted from 1; 0 if it is not known.
+    pub line: u32,
+    /// The column in bytes, counted from 1; 0 if it is not known.
+    pub column: u32,
+    /// One sentence for a person.
+    pub message: String,
+}
+
+/// The host's group id that GID 0 of the container is mapped to: `hostID` of the first entry of
+/// `linux.gidMappings` whose `containerID` is 0; 0 if there is none. Similar to `remappedGID` of
+/// containerd.
+///
+/// # Errors
+///
+/// If the spec is not what Go would read, or could be read in two ways.
+pub fn remapped_gid(spec: &[u8]) -> Result<u32, Error> {
+    let text = scan::check(spec)?;
+    let gid = reader::read(text)?;
+    // `chown` takes this one for "leave the group alone" (defect D8 of the original).
+    if gid == u32::MAX {
+        return Err(Error {
+            fault: Fault::ReservedGroup,
+            place: "linux.gidMappings".into(),
+            line: 0,
+            column: 0,
+            message: "group 4294967295 is reserved and cannot own a bundle".into(),
+        });
+    }
+    Ok(gid)
+}

@@ -1,0 +1,58 @@
+//! Compiles the policy ahead of time, so that the binary holds no compiler.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+include!("src/engine/settings.rs");
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/engine/settings.rs");
+    let target = std::env::var("TARGET")?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let component = dunnage_policy_artifact::COMPONENT;
+
+    let mut config = shared_settings();
+    let baseline = for_baseline(&mut config, &target)?;
+    let engine = wasmtime::Engine::new(&config).map_err(|error| format!("{error:?}"))?;
+    let code = engine.precompile_component(component).map_err(|error| format!("{error:?}"))?;
+    std::fs::write(out.join("policy.cwasm"), code)?;
+
+    let digest: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(
+        out.join("policy.rs"),
+        format!(
+            "/// The shipped policy, compiled.\n\
+             const POLICY_CODE: &[u8] = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/policy.cwasm\"));\n\
+             /// The digest of the component it was compiled from.\n\
+             const POLICY_DIGEST: &str = \"sha256:{digest}\";\n\
+             /// The oldest CPUs it runs on.\n\
+             const POLICY_BASELINE: &str = \"{baseline}\";\n"
+        ),
+    )?;
+    Ok(())
+}
+
+/// Names the CPUs that the code has to run on. Without this the compiler would take the features
+/// of the machine that builds, and the binary would not start on an older node.
+fn for_baseline(config: &mut wasmtime::Config, target: &str) -> Result<String, Box<dyn Error>> {
+    config.target(target).map_err(|error| format!("{error:?}"))?;
+    let (name, features): (&str, &[&str]) = match target.split('-').next() {
+        Some("x86_64") => {
+            ("x86-64-v2", &["has_cmpxchg16b", "has_popcnt", "has_sse3", "has_ssse3", "has_sse41", "has_sse42"])
+        }
+        Some("aarch64") => ("armv8-a", &[]),
+        _ => ("the target's own baseline", &[]),
+    };
+    for feature in features {
+        // SAFETY: these flags only say which instructions the code may use; wasmtime checks them
+        // against the machine when it loads the code.
+        #[expect(unsafe_code, reason = "there is no safe way to name a CPU feature")]
+        unsafe {
+            config.cranelift_flag_enable(feature)
+        };
+    }
+    Ok(format!("{name} ({target})"))
+}

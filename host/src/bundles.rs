@@ -1,0 +1,218 @@
+//! The bundle manager: create, load, list, inspect, delete.
+
+mod create;
+mod delete;
+mod inspect;
+mod lock;
+mod places;
+mod staging;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use self::delete::Deletion;
+pub use self::inspect::{Inspection, Listed, Scope};
+use self::places::Places;
+use crate::bundle::{Bundle, BundleId};
+use crate::config::{Builder, Config};
+use crate::error::Result;
+use crate::policy::{Policy, PolicyReport};
+use crate::shims::{Endpoint, ShimConfig, ShimOptions};
+use crate::spec::Spec;
+
+/// A bundle manager: one state directory, one root directory, one policy.
+///
+/// Cheap to clone, and usable from many threads at once: calls for different bundles run side by
+/// side, calls for the same bundle wait for each other. Several managers, in several processes,
+/// may share their directories.
+#[derive(Clone)]
+pub struct Dunnage(Arc<Inner>);
+
+pub(crate) struct Inner {
+    config: Config,
+    places: Places,
+    policy: Policy,
+}
+
+impl Dunnage {
+    /// Starts to set up a bundle manager.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn from_config(config: Config) -> Result<Self> {
+        let policy = Policy::load(&config)?;
+        let places = Places::new(config.state.clone(), config.root.clone());
+        Ok(Self(Arc::new(Inner { config, places, policy })))
+    }
+
+    /// Creates a bundle from a spec, and its work directory. Similar to `newBundle` of containerd.
+    ///
+    /// The bundle appears under its name complete, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Exists`](crate::ErrorKind::Exists) if there is one of that name,
+    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier),
+    /// [`InvalidSpec`](crate::ErrorKind::InvalidSpec) and
+    /// [`GroupNotAllowed`](crate::ErrorKind::GroupNotAllowed) for bad input, and others if the
+    /// directories, the file system or the policy fail. What a failed call has made is gone, or
+    /// the error names what is left.
+    pub fn create(&self, id: &BundleId, spec: &Spec) -> Result<Created> {
+        let remapped_gid =
+            create::create(&self.0, id, spec).map_err(|error| error.during(|| format!("create {id}")))?;
+        Ok(Created { bundle: self.0.places.bundle(id), remapped_gid })
+    }
+
+    /// Finds a bundle by its id. Similar to `loadBundle` of containerd.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none.
+    pub fn load(&self, id: &BundleId) -> Result<Bundle> {
+        inspect::load(&self.0, id).map_err(|error| error.during(|| format!("load {id}")))
+    }
+
+    /// Takes a bundle that lies anywhere, as it is: the caller vouches for the paths.
+    #[must_use]
+    pub fn load_unchecked(&self, id: &BundleId, path: impl Into<PathBuf>, work_dir: impl Into<PathBuf>) -> Bundle {
+        Bundle { id: id.clone(), path: path.into(), work_dir: work_dir.into() }
+    }
+
+    /// Lists bundles, by namespace and id. Writes nothing.
+    ///
+    /// A namespace that cannot be read is an error if it was asked for, and left out (with a
+    /// warning in the log) if all were.
+    ///
+    /// # Errors
+    ///
+    /// If the state directory or the namespace cannot be read. A missing one holds no bundles.
+    pub fn list(&self, scope: Scope<'_>) -> Result<Vec<Listed>> {
+        inspect::list(&self.0, scope).map_err(|error| error.during(|| "list bundles".to_owned()))
+    }
+
+    /// Says what there is to know about a bundle. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none.
+    pub fn inspect(&self, id: &BundleId) -> Result<Inspection> {
+        inspect::inspect(&self.0, id).map_err(|error| error.during(|| format!("inspect {id}")))
+    }
+
+    /// Deletes a bundle and its work directory: unmounts what is mounted at or under `rootfs`,
+    /// takes the bundle's name away, removes everything, and cleans the socket of a dead shim.
+    /// Similar to `Delete` of containerd's `bundle`.
+    ///
+    /// A bundle that is not there (any more) is no error. `force` kills a shim that is still
+    /// running.
+    ///
+    /// # Errors
+    ///
+    /// [`Mounted`](crate::ErrorKind::Mounted) and [`ShimAlive`](crate::ErrorKind::ShimAlive)
+    /// before anything is touched. If something cannot be removed after the bundle's name is gone,
+    /// the error names what is left behind.
+    pub fn delete(&self, id: &BundleId, force: bool) -> Result<Deletion> {
+        delete::delete(&self.0, id, force).map_err(|error| error.during(|| format!("delete {id}")))
+    }
+
+    /// The host's group id that GID 0 of the container is mapped to; 0 if it is not remapped.
+    /// Similar to `remappedGID` of containerd.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSpec`](crate::ErrorKind::InvalidSpec) if the policy refuses the spec,
+    /// [`GroupNotAllowed`](crate::ErrorKind::GroupNotAllowed) if the operator does not allow the
+    /// group.
+    pub fn remapped_gid(&self, spec: &Spec) -> Result<u32> {
+        let inner = &self.0;
+        inner.policy.remapped_gid(&inner.config, spec).map_err(|error| error.during(|| "read the spec".to_owned()))
+    }
+
+    /// The address of a bundle's shim. Similar to `shimAddress` of containerd: the same daemon
+    /// address, namespace and id give the same address.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier).
+    pub fn shim_address(&self, id: &BundleId) -> Result<String> {
+        let inner = &self.0;
+        inner.policy.shim_address(&inner.config, id).map_err(|error| error.during(|| format!("shim address of {id}")))
+    }
+
+    /// The abstract address that shims of old containerd versions had. Similar to
+    /// `legacyShimAddress` of containerd.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier).
+    pub fn legacy_shim_address(&self, id: &BundleId) -> Result<String> {
+        let inner = &self.0;
+        inner
+            .policy
+            .legacy_shim_address(&inner.config, id)
+            .map_err(|error| error.during(|| format!("shim address of {id}")))
+    }
+
+    /// The address to connect to: the one on file; the legacy one only if there is no such file
+    /// and `allow_legacy` is set. Similar to `decideShimAddress` of containerd.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) without a bundle,
+    /// [`NoAddress`](crate::ErrorKind::NoAddress) if nothing usable is on file,
+    /// [`BadRecord`](crate::ErrorKind::BadRecord) if the file is not what it should be.
+    pub fn connect_address(&self, id: &BundleId, allow_legacy: bool) -> Result<Endpoint> {
+        let inner = &self.0;
+        inner
+            .policy
+            .connect_address(&inner.config, id, inspect::lend(inner, id), allow_legacy)
+            .map(Endpoint::from)
+            .map_err(|error| error.during(|| format!("connect address of {id}")))
+    }
+
+    /// How the shim of a bundle is to be set up. Similar to `shimConfig` of containerd.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier).
+    pub fn shim_config(&self, bundle: &Bundle, options: &ShimOptions) -> Result<ShimConfig> {
+        let inner = &self.0;
+        crate::shims::config(&inner.policy, &inner.config, bundle, options)
+            .map_err(|error| error.during(|| format!("shim config of {}", bundle.id())))
+    }
+
+    /// Where a bundle of that id lies, or would lie: only text, checked by the policy.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier).
+    pub fn locate(&self, id: &BundleId) -> Result<Bundle> {
+        let inner = &self.0;
+        inner.policy.check_identifiers(&inner.config, id).map_err(|error| error.during(|| format!("locate {id}")))?;
+        Ok(inner.places.bundle(id))
+    }
+
+    /// What the policy is, and what confines it.
+    #[must_use]
+    pub fn policy(&self) -> PolicyReport {
+        self.0.policy.report(&self.0.config.limits)
+    }
+}
+
+impl std::fmt::Debug for Dunnage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dunnage").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+/// A bundle that was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Created {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// The host's group id that GID 0 of the container is mapped to, and the bundle was given to;
+    /// 0 if it is not remapped.
+    pub remapped_gid: u32,
+}

@@ -1,0 +1,196 @@
+//! `create`: the policy builds in a staging directory, the host checks and publishes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use super::Inner;
+use super::lock::Locked;
+use super::places::{PASSABLE, check_owner};
+use super::staging::{Staging, exists};
+use crate::bundle::BundleId;
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::filesystem::{Access, Lent};
+use crate::name::Name;
+use crate::policy::Built;
+use crate::spec::Spec;
+use crate::sys::Directory;
+use crate::sys::ambient::Made;
+
+/// How often a call starts over when directories vanish under it: another call that failed took
+/// the namespace directory back that it had made.
+const ATTEMPTS: u32 = 16;
+
+/// Creates a bundle; returns the remapped GID.
+pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<u32> {
+    let site = Arc::new(Mutex::new(None));
+    let lent = {
+        let (inner, id, site) = (Arc::clone(inner), id.clone(), Arc::clone(&site));
+        Lent::new(Access::Build, move || {
+            let opened = Site::open(&inner, &id)?;
+            let directory = opened.staging.share();
+            *site.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
+            Ok(directory)
+        })
+    };
+    let built = inner.policy.create(&inner.config, id, spec, lent);
+    let site = site.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut site) = site else {
+        let untouched = || Error::new(ErrorKind::PolicyBroken, Step::Verify, "the policy said yes and made nothing");
+        return Err(built.err().unwrap_or_else(untouched));
+    };
+    let published = built.and_then(|built| {
+        site.publish(&built, spec, inner.config.durable)?;
+        Ok(built.remapped_gid)
+    });
+    published.map_err(|error| site.undo(error))
+}
+
+/// The directories of one call, locked, and what of them it has made itself.
+struct Site {
+    name: Name,
+    bundles: Directory,
+    work_dirs: Directory,
+    work_dir: Locked,
+    made_work_dir: bool,
+    staging: Staging,
+    published: bool,
+    made: Vec<Made>,
+}
+
+impl Site {
+    fn open(inner: &Inner, id: &BundleId) -> Result<Self> {
+        let (namespace, name) = names(id)?;
+        let mut attempt = 1;
+        loop {
+            let mut made = Vec::new();
+            match Self::open_once(inner, &namespace, &name, &mut made) {
+                Err(error) => {
+                    let error = take_back(made, error);
+                    let vanished = error.errno() == Some(Errno::NOENT.raw_os_error());
+                    if !vanished || attempt == ATTEMPTS {
+                        return Err(error);
+                    }
+                    attempt += 1;
+                }
+                Ok(mut site) => {
+                    site.made = made;
+                    return Ok(site);
+                }
+            }
+        }
+    }
+
+    fn open_once(inner: &Inner, namespace: &Name, name: &Name, made: &mut Vec<Made>) -> Result<Self> {
+        let bundles = inner.places.state.namespace_or_make(namespace, made)?;
+        let work_dirs = inner.places.root.namespace_or_make(namespace, made)?;
+        let (work_dir, made_work_dir) = open_work_dir(&work_dirs, name)?;
+        let staging = match bundles.metadata_at(name) {
+            Err(failure) if failure.errno() == Errno::NOENT => Staging::make(&bundles, name),
+            Err(failure) => Err(Error::from_failure(Step::Stage, &failure)),
+            Ok(_) => Err(exists(&bundles, name)),
+        };
+        match staging {
+            Ok(staging) => Ok(Self {
+                name: name.clone(),
+                bundles,
+                work_dirs,
+                work_dir,
+                made_work_dir,
+                staging,
+                published: false,
+                made: Vec::new(),
+            }),
+            Err(error) if made_work_dir => Err(remove_work_dir(&work_dirs, name, error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn publish(&mut self, built: &Built, spec: &Spec, durable: bool) -> Result<()> {
+        self.staging.verify(built, spec.as_bytes().len() as u64)?;
+        if durable {
+            self.work_dir.sync().and_then(|()| self.work_dirs.sync()).at_step(Step::Publish)?;
+        }
+        self.staging.publish(&self.bundles, &self.name, durable)?;
+        self.published = true;
+        if durable {
+            self.bundles.sync().at_step(Step::Publish)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what this call has made, and nothing else (defect D6).
+    fn undo(self, mut error: Error) -> Error {
+        if self.published {
+            return error.note("the bundle is there, but may not outlive a power loss");
+        }
+        if let Err(note) = self.staging.discard(&self.bundles) {
+            error = error.note(note);
+        }
+        if self.made_work_dir {
+            error = remove_work_dir(&self.work_dirs, &self.name, error);
+        }
+        drop(self.work_dir);
+        take_back(self.made, error)
+    }
+}
+
+/// The host's own check of the names: a policy that lets others through has failed.
+pub(super) fn names(id: &BundleId) -> Result<(Name, Name)> {
+    let name = |text: &str| match Name::new(text) {
+        Ok(name) if !name.is_hidden() => Ok(name),
+        Ok(_) => Err("it starts with a dot".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    let checked = |part: &str, text: &str| {
+        name(text).map_err(|why| {
+            let message = format!(
+                "the policy broke a rule: it accepted the {part} {text:?}, which is no name of a directory: {why}"
+            );
+            Error::new(ErrorKind::PolicyBroken, Step::Decide, message)
+        })
+    };
+    Ok((checked("namespace", id.namespace())?, checked("id", id.id())?))
+}
+
+/// Opens the work directory, or makes it. One that is there is used as it is.
+fn open_work_dir(work_dirs: &Directory, name: &Name) -> Result<(Locked, bool)> {
+    loop {
+        if let Some(found) = Locked::open(work_dirs, name, Step::OpenWorkDir)? {
+            check_owner(&found, Step::OpenWorkDir)?;
+            return Ok((found, false));
+        }
+        match work_dirs.create_directory(name, PASSABLE) {
+            Err(failure) if failure.errno() == Errno::EXIST => {}
+            Err(failure) => return Err(Error::from_failure(Step::OpenWorkDir, &failure)),
+            Ok(made) => {
+                // Somebody else may have been faster to lock it, and then it is theirs too.
+                if let Some(locked) = Locked::try_new(made)?
+                    && locked.is_at(work_dirs, name).at_step(Step::OpenWorkDir)?
+                {
+                    return Ok((locked, true));
+                }
+            }
+        }
+    }
+}
+
+/// Removes a work directory that this call has made and still holds the lock of.
+fn remove_work_dir(work_dirs: &Directory, name: &Name, error: Error) -> Error {
+    match work_dirs.remove_directory(name) {
+        Ok(()) => error,
+        Err(failure) => error.note(format!("{} is left behind: {failure}", work_dirs.path_of(name).display())),
+    }
+}
+
+/// Removes directories that this call has made on the way, if nobody has used them meanwhile.
+fn take_back(made: Vec<Made>, error: Error) -> Error {
+    for Made { parent, name } in made.into_iter().rev() {
+        if let Err(failure) = parent.remove_directory(&name)
+            && !matches!(failure.errno(), Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT)
+        {
+            return error.note(format!("{} is left behind: {failure}", parent.path_of(&name).display()));
+        }
+    }
+    error
+}

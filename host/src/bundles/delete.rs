@@ -1,0 +1,259 @@
+//! `delete`: look before anything is touched, take the name away, remove what is left.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::Inner;
+use super::create::names;
+use super::lock::Locked;
+use super::places::check_owner;
+use crate::bundle::BundleId;
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::filesystem::{Access, Lent};
+use crate::name::Name;
+use crate::policy::ShimRecords;
+use crate::sys::ambient::open_trusted;
+use crate::sys::{Directory, Mounts, ShimProcess, SocketFate, remove_dead_socket, unmount_below};
+
+/// How long to wait for a mount that is busy.
+const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for a shim that was killed.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a deletion has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deletion {
+    /// Whether this call deleted the bundle; `false` if there was none (any more). Of several
+    /// callers exactly one reads `true`.
+    pub deleted: bool,
+    /// What could not be cleaned up, and is no reason to fail.
+    pub warnings: Vec<String>,
+}
+
+/// Deletes a bundle and its work directory; `force` kills a shim that is still running.
+pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, force: bool) -> Result<Deletion> {
+    let slot = Arc::new(Mutex::new(None));
+    let lent = {
+        let (inner, id, slot) = (Arc::clone(inner), id.clone(), Arc::clone(&slot));
+        Lent::new(Access::Read, move || {
+            let target = Target::open(&inner, &id)?;
+            let directory = target.bundle.share();
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+            Ok(directory)
+        })
+    };
+    let records = inner.policy.delete(&inner.config, id, lent);
+    let opened = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let outcome = records.and_then(|records| {
+        // A policy need not look at the bundle to have it deleted.
+        let target = opened.map_or_else(|| Target::open(inner, id), Ok)?;
+        target.delete(inner, id, &records, force)
+    });
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::NotFound => remove_orphan(inner, id),
+        outcome => outcome,
+    }
+}
+
+/// A bundle that is to be deleted: it and its work directory, locked.
+struct Target {
+    name: Name,
+    bundles: Directory,
+    bundle: Locked,
+    work: Option<WorkDir>,
+}
+
+struct WorkDir {
+    parent: Directory,
+    directory: Locked,
+}
+
+impl Target {
+    fn open(inner: &Inner, id: &BundleId) -> Result<Self> {
+        let (namespace, name) = names(id)?;
+        let bundles = inner.places.state.namespace(&namespace)?.ok_or_else(|| not_found(inner, id))?;
+        let work = WorkDir::open(inner, &namespace, &name)?;
+        let bundle = Locked::open(&bundles, &name, Step::OpenBundle)?.ok_or_else(|| not_found(inner, id))?;
+        check_owner(&bundle, Step::OpenBundle)?;
+        Ok(Self { name, bundles, bundle, work })
+    }
+
+    fn delete(mut self, inner: &Inner, id: &BundleId, records: &ShimRecords, force: bool) -> Result<Deletion> {
+        let mut warnings = Vec::new();
+        // First whatever can refuse: until the name is taken away, nothing has been lost. The
+        // shim's pid is read while there is a file to read it from (defect D2).
+        let mounted = self.find_mounts()?;
+        self.end_shim(records, force, &mut warnings)?;
+        if mounted {
+            unmount_below(&self.bundle, UNMOUNT_PATIENCE)
+                .map_err(|failure| cannot_unmount(Error::from_failure(Step::Unmount, &failure)))?;
+        }
+        let trash = self.retire(inner.config.durable)?;
+
+        let removed = self
+            .bundles
+            .remove_tree(&trash, &self.bundle)
+            .map_err(|failure| leftover(Step::RemoveBundle, &failure, &self.bundles, &trash));
+        clean_socket(inner, id, records, &mut warnings);
+        let work_removed = match self.work.take() {
+            Some(work) => work.remove(&self.name),
+            None => remove_orphan(inner, id).map(drop),
+        };
+        match (removed, work_removed) {
+            (Ok(()), Ok(())) => Ok(Deletion { deleted: true, warnings }),
+            (Err(error), Ok(())) | (Ok(()), Err(error)) => Err(error),
+            (Err(bundle), Err(work_dir)) => Err(bundle.note(work_dir.to_string())),
+        }
+    }
+
+    /// Whether something has to be unmounted. Refuses if something is mounted where unmounting is
+    /// not ours to do: anywhere but at or under `rootfs`.
+    fn find_mounts(&self) -> Result<bool> {
+        let mounts = Mounts::below(&self.bundle).at_step(Step::Unmount)?;
+        if let Some(path) = mounts.outside("rootfs") {
+            return Err(foreign_mount(&self.bundle, path));
+        }
+        if let Some(work) = &self.work {
+            refuse_mounts(&work.directory)?;
+        }
+        Ok(mounts.first().is_some())
+    }
+
+    /// Refuses to delete under a running shim, or kills it if that is wanted.
+    fn end_shim(&self, records: &ShimRecords, force: bool, warnings: &mut Vec<String>) -> Result<()> {
+        let pid = match &records.pid {
+            Ok(Some(pid)) => *pid,
+            Ok(None) => return Ok(()),
+            Err(fault) => {
+                warnings.push(format!("shim.pid cannot be used: {fault}"));
+                return Ok(());
+            }
+        };
+        let Some(shim) = ShimProcess::find(pid, &self.bundle).at_step(Step::EndShim)? else { return Ok(()) };
+        if !force {
+            let message =
+                format!("the shim of the bundle is still running (pid {pid}); stop it, or force the deletion");
+            return Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(self.bundle.path()));
+        }
+        if shim.kill(KILL_PATIENCE).at_step(Step::EndShim)? {
+            return Ok(());
+        }
+        let message = format!("the shim (pid {pid}) was killed and has not ended in {} s", KILL_PATIENCE.as_secs());
+        Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(self.bundle.path()))
+    }
+
+    /// Takes the bundle's name away: the commit of `delete`. The new name is unique, so that a
+    /// leftover of an earlier crash is never in the way (defect D5).
+    fn retire(&self, durable: bool) -> Result<Name> {
+        let trash = self.name.hidden().map_err(|errno| {
+            Error::new(ErrorKind::Filesystem, Step::Retire, format!("cannot choose a name: {errno}"))
+        })?;
+        self.bundles.rename(&self.name, &self.bundles, &trash).map_err(|failure| {
+            let error = Error::from_failure(Step::Retire, &failure);
+            if failure.errno() == Errno::BUSY { cannot_unmount(error) } else { error }
+        })?;
+        if durable {
+            self.bundles.sync().at_step(Step::Retire)?;
+        }
+        Ok(trash)
+    }
+}
+
+impl WorkDir {
+    fn open(inner: &Inner, namespace: &Name, name: &Name) -> Result<Option<Self>> {
+        let Some(parent) = inner.places.root.namespace(namespace)? else { return Ok(None) };
+        let Some(directory) = Locked::open(&parent, name, Step::OpenWorkDir)? else { return Ok(None) };
+        check_owner(&directory, Step::OpenWorkDir)?;
+        Ok(Some(Self { parent, directory }))
+    }
+
+    fn remove(&self, name: &Name) -> Result<()> {
+        self.parent
+            .remove_tree(name, &self.directory)
+            .map_err(|failure| leftover(Step::RemoveWorkDir, &failure, &self.parent, name))
+    }
+}
+
+/// Removes the work directory of a bundle that is not there: a crash may have left it.
+fn remove_orphan(inner: &Inner, id: &BundleId) -> Result<Deletion> {
+    let (namespace, name) = names(id)?;
+    if let Some(work) = WorkDir::open(inner, &namespace, &name)? {
+        // With its lock held nobody can be making a bundle of that name.
+        let taken = match inner.places.state.namespace(&namespace)? {
+            Some(bundles) => bundles.metadata_at(&name).is_ok(),
+            None => false,
+        };
+        if !taken {
+            refuse_mounts(&work.directory)?;
+            work.remove(&name)?;
+        }
+    }
+    Ok(Deletion::default())
+}
+
+/// Removes the socket that a dead shim left, if its address is the one that this bundle's shim has
+/// to have. Never a reason to fail.
+fn clean_socket(inner: &Inner, id: &BundleId, records: &ShimRecords, warnings: &mut Vec<String>) {
+    let address = match &records.address {
+        Ok(None) => return,
+        Ok(Some(address)) => address,
+        Err(fault) => return warnings.push(format!("address cannot be used: {fault}")),
+    };
+    match try_clean_socket(inner, id, address) {
+        Ok(SocketFate::Removed | SocketFate::Missing) => {}
+        Ok(SocketFate::Kept(why)) => warnings.push(format!("the socket {address:?} stays: {why}")),
+        Err(error) => warnings.push(format!("the socket {address:?} stays: {error}")),
+    }
+}
+
+fn try_clean_socket(inner: &Inner, id: &BundleId, address: &str) -> Result<SocketFate> {
+    if inner.policy.shim_address(&inner.config, id)? != address {
+        return Ok(SocketFate::Kept("it is not the one of this bundle"));
+    }
+    // The name comes from the address, the place from the operator: the two have to agree.
+    let socket = address.strip_prefix("unix://").map(std::path::Path::new);
+    let (Some(parent), Some(file)) = (socket.and_then(|path| path.parent()), socket.and_then(|path| path.file_name()))
+    else {
+        return Ok(SocketFate::Kept("it has no path"));
+    };
+    if parent != inner.config.socket_root {
+        return Ok(SocketFate::Kept("it is not in the socket directory"));
+    }
+    let name = Name::new(file.as_encoded_bytes())
+        .map_err(|error| Error::new(ErrorKind::BadRecord, Step::EndShim, error.to_string()))?;
+    let directory = match open_trusted(&inner.config.socket_root) {
+        Err(crate::sys::ambient::AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => {
+            return Ok(SocketFate::Missing);
+        }
+        directory => directory.at_step(Step::EndShim)?,
+    };
+    remove_dead_socket(&directory, &name).at_step(Step::EndShim)
+}
+
+fn not_found(inner: &Inner, id: &BundleId) -> Error {
+    super::inspect::not_found(&inner.places.bundle(id))
+}
+
+fn cannot_unmount(error: Error) -> Error {
+    error.with_kind(ErrorKind::Mounted).note("nothing was deleted; unmount it, or end what uses it, and try again")
+}
+
+fn refuse_mounts(directory: &Directory) -> Result<()> {
+    match Mounts::below(directory).at_step(Step::Unmount)?.first() {
+        Some(path) => Err(foreign_mount(directory, path)),
+        None => Ok(()),
+    }
+}
+
+fn foreign_mount(directory: &Directory, path: &std::path::Path) -> Error {
+    let path = directory.path().join(path);
+    let message = format!("something is mounted at {}, which is not at or under rootfs", path.display());
+    cannot_unmount(Error::new(ErrorKind::Mounted, Step::Unmount, message).at(path))
+}
+
+fn leftover(step: Step, failure: &crate::sys::Failure, parent: &Directory, name: &Name) -> Error {
+    Error::from_failure(step, failure).note(format!("{} is left behind", parent.path_of(name).display()))
+}

@@ -1,0 +1,174 @@
+//! Finding bundles: `load`, `list`, `inspect`. Nothing here writes.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::io::Errno;
+
+use super::Inner;
+use super::create::names;
+use super::places::check_owner;
+use crate::bundle::{Bundle, BundleId};
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::filesystem::{Access, Lent};
+use crate::name::Name;
+use crate::sys::{Crossing, Directory, Kind, ShimProcess};
+
+/// A bundle in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The group it belongs to.
+    pub gid: u32,
+    /// When it was made.
+    pub created: SystemTime,
+}
+
+/// What there is to know about a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The bundle, its mode and group, and when it was made.
+    pub listed: Listed,
+    /// The shim's address on file, or why the file cannot be used.
+    pub address: std::result::Result<Option<String>, String>,
+    /// The shim's process id on file, or why the file cannot be used.
+    pub shim_pid: std::result::Result<Option<u32>, String>,
+    /// Whether the shim on file is running; `None` without a process id.
+    pub shim_alive: Option<bool>,
+}
+
+/// Which bundles to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// Those of one namespace.
+    Namespace(&'a str),
+    /// Those of all namespaces.
+    All,
+}
+
+/// The error of a bundle that is not there.
+pub(super) fn not_found(bundle: &Bundle) -> Error {
+    let path = bundle.path();
+    Error::new(ErrorKind::NotFound, Step::OpenBundle, format!("there is no bundle {}", path.display())).at(path)
+}
+
+/// Opens a bundle for reading.
+pub(super) fn open(inner: &Inner, id: &BundleId) -> Result<Directory> {
+    let (namespace, name) = names(id)?;
+    let missing = || not_found(&inner.places.bundle(id));
+    let bundles = inner.places.state.namespace(&namespace)?.ok_or_else(missing)?;
+    match bundles.open_directory(&name, Crossing::Refused) {
+        Err(failure) if failure.errno() == Errno::NOENT => Err(missing()),
+        result => {
+            let bundle = result.at_step(Step::OpenBundle)?;
+            check_owner(&bundle, Step::OpenBundle)?;
+            Ok(bundle)
+        }
+    }
+}
+
+/// A bundle to lend for reading.
+pub(super) fn lend(inner: &Arc<Inner>, id: &BundleId) -> Lent {
+    let (inner, id) = (Arc::clone(inner), id.clone());
+    Lent::new(Access::Read, move || open(&inner, &id).map(Arc::new))
+}
+
+pub(super) fn load(inner: &Inner, id: &BundleId) -> Result<Bundle> {
+    inner.policy.check_identifiers(&inner.config, id)?;
+    open(inner, id)?;
+    Ok(inner.places.bundle(id))
+}
+
+pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
+    let records = inner.policy.shim_records(&inner.config, id, lend(inner, id))?;
+    let directory = open(inner, id)?;
+    let metadata = directory.metadata().at_step(Step::OpenBundle)?;
+    let shim_alive = match records.pid {
+        Ok(Some(pid)) => Some(ShimProcess::find(pid, &directory).at_step(Step::ReadRecords)?.is_some()),
+        Ok(None) | Err(_) => None,
+    };
+    Ok(Inspection {
+        listed: Listed {
+            bundle: inner.places.bundle(id),
+            mode: metadata.mode,
+            gid: metadata.gid,
+            created: metadata.created,
+        },
+        address: records.address,
+        shim_pid: records.pid,
+        shim_alive,
+    })
+}
+
+pub(super) fn list(inner: &Inner, scope: Scope<'_>) -> Result<Vec<Listed>> {
+    let namespaces = match scope {
+        Scope::Namespace(namespace) => vec![namespace.to_owned()],
+        Scope::All => all_namespaces(inner)?,
+    };
+    let mut bundles = Vec::new();
+    for namespace in namespaces {
+        match list_namespace(inner, &namespace) {
+            Ok(listed) => bundles.extend(listed),
+            // One broken namespace does not hide the others (defect D13).
+            Err(error) if scope == Scope::All => tracing::warn!(%error, "cannot list namespace {namespace:?}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bundles)
+}
+
+fn all_namespaces(inner: &Inner) -> Result<Vec<String>> {
+    let Some(state) = inner.places.state.open()? else { return Ok(Vec::new()) };
+    let found = directories(&state)?;
+    // Whether a name is a namespace's is the policy's to say; the id is one that is always valid.
+    let ids: Vec<_> = found.iter().map(|name| BundleId::new(name.as_str(), "x")).collect();
+    let valid = inner.policy.valid_identifiers(&inner.config, &ids)?;
+    Ok(found.into_iter().zip(valid).filter_map(|(name, valid)| valid.then_some(name)).collect())
+}
+
+fn list_namespace(inner: &Inner, namespace: &str) -> Result<Vec<Listed>> {
+    inner.policy.check_identifiers(&inner.config, &BundleId::new(namespace, "x"))?;
+    let (name, _) = names(&BundleId::new(namespace, "x"))?;
+    let Some(directory) = inner.places.state.namespace(&name)? else { return Ok(Vec::new()) };
+    let ids: Vec<_> = directories(&directory)?.into_iter().map(|id| BundleId::new(namespace, id)).collect();
+    let valid = inner.policy.valid_identifiers(&inner.config, &ids)?;
+    let mut listed = Vec::new();
+    for id in ids.into_iter().zip(valid).filter_map(|(id, valid)| valid.then_some(id)) {
+        let (_, name) = names(&id)?;
+        match directory.metadata_at(&name) {
+            // Deleted since it was listed.
+            Err(failure) if failure.errno() == Errno::NOENT => {}
+            metadata => {
+                let metadata = metadata.at_step(Step::List)?;
+                let bundle = inner.places.bundle(&id);
+                listed.push(Listed { bundle, mode: metadata.mode, gid: metadata.gid, created: metadata.created });
+            }
+        }
+    }
+    Ok(listed)
+}
+
+/// The names of the directories in a directory, sorted, without hidden ones.
+fn directories(directory: &Directory) -> Result<Vec<String>> {
+    let mut names: Vec<String> = directory
+        .entries()
+        .at_step(Step::List)?
+        .into_iter()
+        .filter(|entry| !entry.name.is_hidden() && is_directory(directory, &entry.name, entry.kind))
+        .filter_map(|entry| entry.name.as_text().map(str::to_owned))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn is_directory(parent: &Directory, name: &Name, kind: Option<Kind>) -> bool {
+    match kind {
+        Some(kind) => kind == Kind::Directory,
+        None => parent.metadata_at(name).is_ok_and(|metadata| metadata.kind == Kind::Directory),
+    }
+}

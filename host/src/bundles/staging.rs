@@ -1,0 +1,161 @@
+//! Staging: a bundle is built under a hidden name, checked, and then given its final name.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::lock::Locked;
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::filesystem::{DIRECTORY_MODE, FILE_MODE};
+use crate::name::Name;
+use crate::policy::Built;
+use crate::sys::{Directory, Kind, Metadata, effective_ids};
+
+/// A directory that nobody but us may enter, beside the place where the bundle will lie.
+#[derive(Debug)]
+pub(super) struct Staging {
+    name: Name,
+    directory: Locked,
+}
+
+impl Staging {
+    /// Makes and locks a staging directory. If recovery was faster and took it for a leftover, the
+    /// next one gets another name.
+    pub(super) fn make(namespace: &Directory, id: &Name) -> Result<Self> {
+        loop {
+            let name = id.hidden().map_err(|errno| {
+                Error::new(ErrorKind::Filesystem, Step::Stage, format!("cannot choose a name: {errno}"))
+            })?;
+            let directory = match namespace.create_directory(&name, 0o700) {
+                Err(failure) if failure.errno() == Errno::EXIST => continue,
+                result => result.at_step(Step::Stage)?,
+            };
+            if let Some(directory) = Locked::try_new(directory)?
+                && directory.is_at(namespace, &name).at_step(Step::Stage)?
+            {
+                return Ok(Self { name, directory });
+            }
+        }
+    }
+
+    pub(super) fn share(&self) -> Arc<Directory> {
+        self.directory.share()
+    }
+
+    /// Refuses what is not exactly a bundle, or not what the policy said.
+    pub(super) fn verify(&self, built: &Built, spec_size: u64) -> Result<()> {
+        let directory = self.directory.metadata().at_step(Step::Verify)?;
+        let expected = Expected::of(built);
+        expected.check("the bundle", &directory, Kind::Directory, DIRECTORY_MODE, Some(expected.group))?;
+        let (mut rootfs, mut config) = (false, false);
+        for entry in self.directory.entries().at_step(Step::Verify)? {
+            let found = self.directory.metadata_at(&entry.name).at_step(Step::Verify)?;
+            match entry.name.as_text() {
+                Some("rootfs") => {
+                    rootfs = true;
+                    expected.check("rootfs", &found, Kind::Directory, DIRECTORY_MODE, None)?;
+                }
+                Some("config.json") => {
+                    config = true;
+                    self.verify_config(&expected, built, &found, spec_size)?;
+                }
+                _ => return Err(broken(format!("it made {}, which is no part of a bundle", entry.name))),
+            }
+        }
+        match (rootfs, config) {
+            (true, true) => Ok(()),
+            (false, _) => Err(broken("it did not make rootfs")),
+            (true, false) => Err(broken("it did not write config.json")),
+        }
+    }
+
+    /// The policy cannot write bytes of its own, so a file that the host wrote for it has the
+    /// caller's bytes; it has to be that file, all of it, and under no second name.
+    fn verify_config(&self, expected: &Expected, built: &Built, found: &Metadata, spec_size: u64) -> Result<()> {
+        let most = if expected.remapped { FILE_MODE } else { 0o600 };
+        expected.check("config.json", found, Kind::Regular, most, None)?;
+        let written = built.written.as_ref().is_some_and(|written| {
+            written.name.as_text() == Some("config.json") && written.identity == found.identity()
+        });
+        if written && found.size == spec_size && found.links == 1 {
+            Ok(())
+        } else {
+            Err(broken("config.json is not the file that was written for it"))
+        }
+    }
+
+    /// Gives the bundle its final name: the commit of `create`.
+    pub(super) fn publish(&self, namespace: &Directory, id: &Name, durable: bool) -> Result<()> {
+        if durable {
+            self.directory.sync().at_step(Step::Publish)?;
+        }
+        namespace.rename(&self.name, namespace, id).map_err(|failure| {
+            let error = Error::from_failure(Step::Publish, &failure);
+            match failure.errno() {
+                Errno::EXIST | Errno::NOTEMPTY => exists(namespace, id),
+                Errno::INVAL | Errno::NOSYS => {
+                    error.with_kind(ErrorKind::Unsupported).note("the file system cannot rename without replacing")
+                }
+                Errno::XDEV => error
+                    .with_kind(ErrorKind::Unsupported)
+                    .note("the file system cannot rename this directory; on overlayfs the state directory has to be in the upper layer"),
+                _ => error,
+            }
+        })
+    }
+
+    /// Removes what was made. Says what is left behind if that fails.
+    pub(super) fn discard(self, namespace: &Directory) -> std::result::Result<(), String> {
+        namespace
+            .remove_tree(&self.name, &self.directory)
+            .map_err(|failure| format!("{} is left behind: {failure}", namespace.path_of(&self.name).display()))
+    }
+}
+
+/// The error of a bundle that is there already.
+pub(super) fn exists(namespace: &Directory, id: &Name) -> Error {
+    let path = namespace.path_of(id);
+    Error::new(ErrorKind::Exists, Step::Publish, format!("{} exists already", path.display())).at(path)
+}
+
+fn broken(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::PolicyBroken, Step::Verify, format!("what the policy made cannot be published: {what}"))
+}
+
+/// Who has to own what was made.
+struct Expected {
+    user: u32,
+    our_group: u32,
+    /// The group of the bundle itself.
+    group: u32,
+    remapped: bool,
+}
+
+impl Expected {
+    fn of(built: &Built) -> Self {
+        let (user, our_group) = effective_ids();
+        let remapped = built.remapped_gid != 0;
+        Self { user, our_group, group: if remapped { built.remapped_gid } else { our_group }, remapped }
+    }
+
+    /// With no group named, both ours and the remapped one will do.
+    fn check(&self, what: &str, found: &Metadata, kind: Kind, most: u32, group: Option<u32>) -> Result<()> {
+        let group_fits =
+            group.map_or(found.gid == self.our_group || found.gid == self.group, |group| found.gid == group);
+        if found.kind != kind {
+            Err(broken(format!("{what} is of the wrong kind")))
+        } else if found.mode & !most != 0 {
+            Err(broken(format!("{what} has mode {:04o}, and {most:04o} is the most there is", found.mode)))
+        } else if found.uid != self.user || !group_fits {
+            Err(broken(format!(
+                "{what} belongs to {}:{}, not to {}:{}",
+                found.uid,
+                found.gid,
+                self.user,
+                group.unwrap_or(self.group)
+            )))
+        } else {
+            Ok(())
+        }
+    }
+}

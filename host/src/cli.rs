@@ -1,0 +1,105 @@
+//! The command line: parse, call the library, print. `--help` is the reference.
+
+mod bench;
+mod bundles;
+mod confine;
+mod failure;
+mod global;
+mod output;
+mod policy;
+mod shim;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::failure::Failed;
+use self::global::Global;
+use self::output::Output;
+
+/// Makes, finds and removes the bundles of containers. Every decision over untrusted input is
+/// taken by a sandboxed policy.
+#[derive(Parser)]
+#[command(name = "dunnage", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done; 1 failed; 2 usage; 3 bad id, namespace or spec; 4 exists already;\n\
+    5 no such bundle; 6 busy (mounted, live shim); 7 policy failed.\n\n\
+    Example:\n  dunnage create web-1 --spec config.json\n  dunnage inspect web-1\n  dunnage delete web-1")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Create(bundles::Create),
+    Delete(bundles::Delete),
+    List(bundles::List),
+    Inspect(bundles::Inspect),
+    Gid(bundles::Gid),
+    #[command(subcommand)]
+    Shim(shim::Shim),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    Completions(Completions),
+}
+
+/// Print a completion script for a shell
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  dunnage completions bash > /etc/bash_completion.d/dunnage")]
+struct Completions {
+    shell: clap_complete::Shell,
+}
+
+/// Runs the command line of this process; the exit code says how it went.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::report_usage(&error),
+    };
+    let output = cli.global.output;
+    start_logging(cli.global.verbose);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error, output),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Create(command) => command.run(global),
+        Command::Delete(command) => command.run(global),
+        Command::List(command) => command.run(global),
+        Command::Inspect(command) => command.run(global),
+        Command::Gid(command) => command.run(global),
+        Command::Shim(command) => command.run(global),
+        Command::Policy(command) => command.run(global),
+        Command::Bench(command) => command.run(global),
+        Command::Completions(command) => {
+            let mut script = Vec::new();
+            clap_complete::generate(command.shell, &mut Cli::command(), "dunnage", &mut script);
+            output::write_all(&script)?;
+            Ok(())
+        }
+    }
+}
+
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .log_internal_errors(false)
+        .init();
+}

@@ -1,0 +1,275 @@
+//! `create`, `delete`, `list`, `inspect`, `gid`.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::Args;
+use dunnage::{Listed, Scope};
+use serde::Serialize;
+
+use super::confine::{Needs, confine};
+use super::failure::{Failed, exit_code, report};
+use super::global::{Global, read_spec};
+use super::output::{columns, pairs};
+
+/// Create a bundle from an OCI spec
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  dunnage create web-1 --spec config.json\n  runc spec && dunnage create web-2 --spec - < config.json"
+)]
+pub(super) struct Create {
+    /// Id of the container
+    id: String,
+    /// OCI runtime spec (config.json), `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Created {
+    namespace: String,
+    id: String,
+    bundle: PathBuf,
+    work_dir: PathBuf,
+    remapped_gid: u32,
+    shim_address: String,
+}
+
+impl Create {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let id = global.id(&self.id);
+        let spec = read_spec(&self.spec)?;
+        confine(global, Needs::Writing);
+        let dunnage = global.dunnage(1)?;
+        // First what can be refused without a trace.
+        let shim_address = dunnage.shim_address(&id)?;
+        let created = dunnage.create(&id, &spec)?;
+        let result = Created {
+            namespace: global.namespace.clone(),
+            id: self.id,
+            bundle: created.bundle.path().to_owned(),
+            work_dir: created.bundle.work_dir().to_owned(),
+            remapped_gid: created.remapped_gid,
+            shim_address,
+        };
+        let printed = global.output.print(&result, |created| {
+            pairs(&[
+                ("namespace", created.namespace.clone()),
+                ("id", created.id.clone()),
+                ("bundle", created.bundle.display().to_string()),
+                ("work dir", created.work_dir.display().to_string()),
+                ("remapped gid", created.remapped_gid.to_string()),
+                ("shim address", created.shim_address.clone()),
+            ])
+        });
+        Ok(printed?)
+    }
+}
+
+/// Delete bundles, with what is mounted in them
+#[derive(Args)]
+#[command(
+    after_help = "A bundle that is gone already is no error, and not listed.\n\nExample:\n  dunnage delete web-1 web-2"
+)]
+pub(super) struct Delete {
+    /// Ids of the containers
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+    /// Kill a shim that is still running
+    #[arg(long)]
+    force: bool,
+}
+
+impl Delete {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        #[derive(Serialize)]
+        struct Deleted {
+            deleted: Vec<String>,
+        }
+        let dunnage = global.dunnage(1)?;
+        let mut result = Deleted { deleted: Vec::new() };
+        let mut code = None;
+        for id in self.ids {
+            match dunnage.delete(&global.id(&id), self.force) {
+                Ok(deletion) => {
+                    for warning in &deletion.warnings {
+                        tracing::warn!("delete {id}: {warning}");
+                    }
+                    if deletion.deleted {
+                        result.deleted.push(id);
+                    }
+                }
+                // The others are deleted all the same; the first failure decides the exit code.
+                Err(error) => {
+                    let error = error.into();
+                    report(&error, global.output);
+                    code.get_or_insert(exit_code(&error));
+                }
+            }
+        }
+        global.output.print(&result, |result| result.deleted.join("\n"))?;
+        code.map_or(Ok(()), |code| Err(Failed::reported(code).into()))
+    }
+}
+
+/// List bundles
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunnage list -A -o json")]
+pub(super) struct List {
+    /// Those of all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+}
+
+#[derive(Serialize)]
+struct Item {
+    namespace: String,
+    id: String,
+    bundle: PathBuf,
+    work_dir: PathBuf,
+    mode: String,
+    gid: u32,
+    created: String,
+}
+
+impl From<&Listed> for Item {
+    fn from(listed: &Listed) -> Self {
+        Self {
+            namespace: listed.bundle.id().namespace().to_owned(),
+            id: listed.bundle.id().id().to_owned(),
+            bundle: listed.bundle.path().to_owned(),
+            work_dir: listed.bundle.work_dir().to_owned(),
+            mode: format!("{:04o}", listed.mode),
+            gid: listed.gid,
+            created: time(listed.created),
+        }
+    }
+}
+
+impl List {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        confine(global, Needs::Reading);
+        let scope = if self.all_namespaces { Scope::All } else { Scope::Namespace(&global.namespace) };
+        let items: Vec<Item> = global.dunnage(1)?.list(scope)?.iter().map(Item::from).collect();
+        let printed = global.output.print(&items, |items| {
+            let rows: Vec<_> = items
+                .iter()
+                .map(|item| {
+                    let bundle = item.bundle.display().to_string();
+                    [
+                        item.namespace.clone(),
+                        item.id.clone(),
+                        item.mode.clone(),
+                        item.gid.to_string(),
+                        item.created.clone(),
+                        bundle,
+                    ]
+                })
+                .collect();
+            columns(["NAMESPACE", "ID", "MODE", "GID", "CREATED", "BUNDLE"], &rows)
+        });
+        Ok(printed?)
+    }
+}
+
+/// Show what there is to know about a bundle
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunnage inspect web-1 -o json")]
+pub(super) struct Inspect {
+    /// Id of the container
+    id: String,
+}
+
+#[derive(Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    item: Item,
+    /// `null` if there is none on file, or it cannot be used; then `address_error` says why.
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_error: Option<String>,
+    shim_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shim_pid_error: Option<String>,
+    shim_alive: Option<bool>,
+}
+
+impl Inspect {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        confine(global, Needs::Reading);
+        let found = global.dunnage(1)?.inspect(&global.id(&self.id))?;
+        let (address, address_error) = split(found.address);
+        let (shim_pid, shim_pid_error) = split(found.shim_pid);
+        let result = Inspected {
+            item: Item::from(&found.listed),
+            address,
+            address_error,
+            shim_pid,
+            shim_pid_error,
+            shim_alive: found.shim_alive,
+        };
+        Ok(global.output.print(&result, table)?)
+    }
+}
+
+fn table(found: &Inspected) -> String {
+    let known = |value: Option<String>, error: &Option<String>| match (value, error) {
+        (Some(value), _) => value,
+        (None, Some(error)) => format!("unusable: {error}"),
+        (None, None) => "none".to_owned(),
+    };
+    let alive = match found.shim_alive {
+        Some(true) => " (running)",
+        Some(false) => " (gone)",
+        None => "",
+    };
+    pairs(&[
+        ("namespace", found.item.namespace.clone()),
+        ("id", found.item.id.clone()),
+        ("bundle", found.item.bundle.display().to_string()),
+        ("work dir", found.item.work_dir.display().to_string()),
+        ("mode", found.item.mode.clone()),
+        ("gid", found.item.gid.to_string()),
+        ("created", found.item.created.clone()),
+        ("address", known(found.address.clone(), &found.address_error)),
+        ("shim pid", known(found.shim_pid.map(|pid| format!("{pid}{alive}")), &found.shim_pid_error)),
+    ])
+}
+
+fn split<T>(record: Result<Option<T>, String>) -> (Option<T>, Option<String>) {
+    match record {
+        Ok(value) => (value, None),
+        Err(error) => (None, Some(error)),
+    }
+}
+
+/// Show the host's group that GID 0 of a container is mapped to
+#[derive(Args)]
+#[command(after_help = "0 means that it is not remapped.\n\nExample:\n  dunnage gid --spec config.json")]
+pub(super) struct Gid {
+    /// OCI runtime spec (config.json), `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+}
+
+impl Gid {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        #[derive(Serialize)]
+        struct Answer {
+            remapped_gid: u32,
+        }
+        let spec = read_spec(&self.spec)?;
+        confine(global, Needs::Nothing);
+        let remapped_gid = global.dunnage(1)?.remapped_gid(&spec)?;
+        Ok(global.output.print(&Answer { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
+    }
+}
+
+/// A time as RFC 3339 has it, in UTC, to the second.
+fn time(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(String::new, |time| time.to_string())
+}

@@ -1,0 +1,126 @@
+//! Errors as text or JSON, and as exit codes.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use dunnage::ErrorKind;
+
+use super::Output;
+
+/// A failure of the command line itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {message}")]
+pub(super) struct Failed {
+    kind: &'static str,
+    step: &'static str,
+    message: String,
+    code: u8,
+}
+
+impl Failed {
+    /// What was to be printed cannot be printed.
+    pub(super) fn output(error: &std::io::Error) -> Self {
+        Self {
+            kind: "output",
+            step: "write-output",
+            message: format!("cannot write to standard output: {error}"),
+            code: 1,
+        }
+    }
+
+    /// Some of several operations failed, and each has been reported.
+    pub(super) fn reported(code: u8) -> Self {
+        Self { kind: "reported", step: "", message: String::new(), code }
+    }
+}
+
+/// The command line asks for something that makes no sense.
+pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
+    Failed { kind: "usage", step: "usage", message: message.into(), code: 2 }.into()
+}
+
+/// The exit code of an error.
+pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(failed) = error.downcast_ref::<Failed>() {
+        return failed.code;
+    }
+    error.downcast_ref::<dunnage::Error>().map_or(1, |error| code_of(error.kind()))
+}
+
+fn code_of(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidIdentifier
+        | ErrorKind::InvalidSpec
+        | ErrorKind::SpecTooLarge
+        | ErrorKind::GroupNotAllowed => 3,
+        ErrorKind::Exists => 4,
+        ErrorKind::NotFound | ErrorKind::NoAddress => 5,
+        ErrorKind::Mounted | ErrorKind::ShimAlive | ErrorKind::Locked => 6,
+        ErrorKind::PolicyRejected | ErrorKind::PolicyTrapped | ErrorKind::PolicyLimit | ErrorKind::PolicyBroken => 7,
+        ErrorKind::BadRecord
+        | ErrorKind::Filesystem
+        | ErrorKind::InvalidConfig
+        | ErrorKind::Unsupported
+        | ErrorKind::Untrusted
+        | _ => 1,
+    }
+}
+
+/// Prints an error to standard error, in the form that was asked for.
+pub(super) fn report(error: &anyhow::Error, output: Output) -> ExitCode {
+    let (kind, step) = if let Some(failed) = error.downcast_ref::<Failed>() {
+        (failed.kind, failed.step)
+    } else if let Some(error) = error.downcast_ref::<dunnage::Error>() {
+        (error.kind().as_str(), error.step().as_str())
+    } else {
+        ("failed", "")
+    };
+    if kind != "reported" {
+        print(output, kind, step, &format!("{error:#}"));
+    }
+    ExitCode::from(exit_code(error))
+}
+
+/// Prints what clap has to say: help is output, everything else is a usage error.
+pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if !error.use_stderr() {
+        return match super::output::write_all(text.to_string().as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failed) => report(&failed.into(), Output::Table),
+        };
+    }
+    let text = text.to_string();
+    let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        complain(message);
+    } else {
+        print(wanted_output(), "usage", "usage", &format!("usage: {message}"));
+    }
+    ExitCode::from(2)
+}
+
+/// The output form that was asked for on a command line that cannot be parsed.
+fn wanted_output() -> Output {
+    let arguments: Vec<_> = std::env::args().collect();
+    let pair = arguments
+        .windows(2)
+        .any(|pair| matches!(pair, [flag, form] if (flag == "-o" || flag == "--output") && form == "json"));
+    let single = arguments.iter().any(|argument| matches!(argument.as_str(), "-ojson" | "-o=json" | "--output=json"));
+    let variable = std::env::var("DUNNAGE_OUTPUT").is_ok_and(|form| form == "json");
+    if pair || single || variable { Output::Json } else { Output::Table }
+}
+
+fn print(output: Output, kind: &str, step: &str, message: &str) {
+    match output {
+        Output::Table => complain(&format!("dunnage: {message}")),
+        Output::Json => {
+            complain(&serde_json::json!({ "error": { "kind": kind, "step": step, "message": message } }).to_string());
+        }
+    }
+}
+
+/// Standard error may be closed or full, and then there is nobody left to tell.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,92 @@
+//! The options that every command takes.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use dunnage::{BundleId, Dunnage, GroupRanges, PolicySource, Spec};
+
+use super::Output;
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// State directory: bundles lie in DIR/NAMESPACE/ID
+    #[arg(long, global = true, value_name = "DIR", env = "DUNNAGE_STATE", default_value = dunnage::DEFAULT_STATE)]
+    pub(super) state: PathBuf,
+    /// Root directory: work directories lie in DIR/NAMESPACE/ID
+    #[arg(long, global = true, value_name = "DIR", env = "DUNNAGE_ROOT", default_value = dunnage::DEFAULT_ROOT)]
+    pub(super) root: PathBuf,
+    /// Namespace of the bundle
+    #[arg(short, long, global = true, value_name = "NS", env = "DUNNAGE_NAMESPACE", default_value = dunnage::DEFAULT_NAMESPACE)]
+    pub(super) namespace: String,
+    /// Daemon address that is hashed into the addresses of shims; may be empty
+    #[arg(short, long, global = true, value_name = "PATH", env = "DUNNAGE_ADDRESS", default_value = dunnage::DEFAULT_DAEMON_ADDRESS)]
+    pub(super) address: String,
+    /// Directory of the shims' sockets
+    #[arg(long, global = true, value_name = "DIR", env = "DUNNAGE_SOCKET_ROOT", default_value = dunnage::DEFAULT_SOCKET_ROOT)]
+    pub(super) socket_root: PathBuf,
+    /// How to print results (and errors)
+    #[arg(short, long, global = true, value_enum, env = "DUNNAGE_OUTPUT", default_value_t = Output::Table)]
+    pub(super) output: Output,
+    /// Policy component to use instead of the built-in one
+    #[arg(long, global = true, value_name = "FILE", env = "DUNNAGE_POLICY")]
+    pub(super) policy: Option<PathBuf>,
+    /// Digest that the policy component has to have: sha256:HEX
+    #[arg(long, global = true, value_name = "DIGEST", env = "DUNNAGE_POLICY_DIGEST")]
+    pub(super) policy_digest: Option<String>,
+    /// Groups that bundles may be given to: A-B, several separated by commas [default: any]
+    #[arg(long, global = true, value_name = "A-B", env = "DUNNAGE_GID_RANGE")]
+    gid_range: Option<GroupRanges>,
+    /// Write through to the disk, so that a power loss loses nothing
+    #[arg(long, global = true, env = "DUNNAGE_DURABLE")]
+    durable: bool,
+    /// Do not confine this process to the directories it needs
+    #[arg(long, global = true, env = "DUNNAGE_NO_CONFINE")]
+    pub(super) no_confine: bool,
+    /// Log more to standard error; may be given up to three times
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "DUNNAGE_VERBOSE")]
+    pub(super) verbose: u8,
+}
+
+impl Global {
+    pub(super) fn id(&self, id: &str) -> BundleId {
+        BundleId::new(&self.namespace, id)
+    }
+
+    /// The bundle manager of this command; a single call at a time unless more jobs are named.
+    pub(super) fn dunnage(&self, jobs: u32) -> anyhow::Result<Dunnage> {
+        let mut limits = dunnage::Limits::default();
+        limits.concurrent_calls = jobs;
+        let mut builder = Dunnage::builder()
+            .state(&self.state)
+            .root(&self.root)
+            .socket_root(&self.socket_root)
+            .daemon_address(&self.address)
+            .durable(self.durable)
+            .groups(self.gid_range.clone().unwrap_or_default())
+            .limits(limits);
+        if let Some(policy) = self.policy_source()? {
+            builder = builder.policy(policy);
+        }
+        Ok(builder.build()?)
+    }
+
+    pub(super) fn policy_source(&self) -> anyhow::Result<Option<PolicySource>> {
+        match (&self.policy, &self.policy_digest) {
+            (None, _) => Ok(None),
+            (Some(path), Some(digest)) => Ok(Some(PolicySource::File { path: path.clone(), digest: digest.clone() })),
+            (Some(_), None) => Err(super::failure::usage("--policy FILE needs --policy-digest sha256:HEX")),
+        }
+    }
+}
+
+/// Reads a spec from a file, or from standard input if it is called `-`.
+pub(super) fn read_spec(path: &std::path::Path) -> anyhow::Result<Spec> {
+    let limit = dunnage::Limits::default().spec_size;
+    let spec = if path.as_os_str() == "-" {
+        Spec::read(std::io::stdin().lock(), limit, "standard input")
+    } else {
+        Spec::read_file(path, limit)
+    };
+    Ok(spec?)
+}

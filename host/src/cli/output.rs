@@ -1,0 +1,86 @@
+//! Results: tables for people, JSON for programs.
+
+use std::io::{Error, ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::Failed;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+impl Output {
+    /// Prints a value as JSON, or else what `table` makes of it.
+    pub(super) fn print<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failed> {
+        let mut text = match self {
+            Self::Table => table(value),
+            Self::Json => serde_json::to_string(value).map_err(|error| Failed::output(&error.into()))?,
+        };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        write_all(text.as_bytes())
+    }
+}
+
+/// Writes to standard output and makes sure that it went somewhere.
+pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failed> {
+    if CLOSED.load(Ordering::Relaxed) {
+        return Err(Failed::output(&Error::new(ErrorKind::BrokenPipe, "it is closed")));
+    }
+    let mut output = std::io::stdout().lock();
+    output.write_all(bytes).and_then(|()| output.flush()).map_err(|error| Failed::output(&error))
+}
+
+/// Rows under headings, the columns aligned.
+pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = headings.map(str::len);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let mut table = line(headings);
+    for row in rows {
+        table.push_str(&line(row.each_ref().map(String::as_str)));
+    }
+    table
+}
+
+/// Names and values, the values aligned.
+pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    pairs.iter().map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned() + "\n").collect()
+}
+
+/// Whether standard output was closed when the process started.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Rust's runtime puts `/dev/null` in the place of a closed standard output, and a result that
+/// goes nowhere would look like success. So this looks before the runtime does.
+#[used]
+#[expect(unsafe_code, reason = "only a constructor runs before the runtime")]
+// SAFETY: `.init_array` holds pointers to C functions, and `note_closed_stdout` is one that
+// neither allocates nor unwinds, nor needs the runtime.
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = note_closed_stdout;
+
+extern "C" fn note_closed_stdout() {
+    #[expect(unsafe_code, reason = "asking whether a descriptor is open needs its bare number")]
+    // SAFETY: `F_GETFD` is defined for closed descriptors too: it answers EBADF.
+    let stdout = unsafe { std::os::fd::BorrowedFd::borrow_raw(1) };
+    let closed = rustix::io::fcntl_getfd(stdout) == Err(rustix::io::Errno::BADF);
+    CLOSED.store(closed, Ordering::Relaxed);
+}

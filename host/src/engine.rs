@@ -1,0 +1,81 @@
+//! wasmtime as this crate uses it: its settings, and the limits of every call.
+
+mod slots;
+mod watchdog;
+
+use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+
+use self::slots::Slots;
+use self::watchdog::{TICK, Watchdog};
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::filesystem::Context;
+use crate::limits::Limits;
+
+include!("engine/settings.rs");
+
+/// Core instances, memories and tables of one component instance. A component that was made with
+/// `wit-component` has three core modules, of which one has a memory and two have tables.
+const CORE_INSTANCES: u32 = 8;
+const MEMORIES: u32 = 1;
+const TABLES: u32 = 4;
+
+/// An engine whose instances come from a pool, with the clock that ends calls.
+pub(crate) struct Sandbox {
+    engine: Engine,
+    watchdog: Watchdog,
+    slots: Slots,
+    deadline: u64,
+}
+
+impl Sandbox {
+    pub(crate) fn new(limits: &Limits) -> Result<Self> {
+        let fail = |what: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::InvalidConfig, Step::LoadPolicy, format!("cannot set up the engine: {what}"))
+        };
+        let calls = limits.concurrent_calls;
+        if calls == 0 {
+            return Err(fail(&"the limit on concurrent calls is 0"));
+        }
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(calls)
+            .total_core_instances(calls.saturating_mul(CORE_INSTANCES))
+            .total_memories(calls.saturating_mul(MEMORIES))
+            .total_tables(calls.saturating_mul(TABLES))
+            .max_core_instances_per_component(CORE_INSTANCES)
+            .max_memories_per_component(MEMORIES)
+            .max_tables_per_component(TABLES)
+            .max_memory_size(limits.memory)
+            .table_elements(limits.table_elements)
+            // What a call has touched is cleared by hand up to here: cheaper than giving the pages
+            // back to the kernel and faulting them in again.
+            .linear_memory_keep_resident(256 << 10)
+            .table_keep_resident(16 << 10)
+            .max_unused_warm_slots(calls);
+        let mut config = shared_settings();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = Engine::new(&config).map_err(|error| fail(&format!("{error:#}")))?;
+        let watchdog = Watchdog::start(&engine).map_err(|error| fail(&error))?;
+        // One tick more: the first one may come at once.
+        let deadline = u64::try_from(limits.time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2);
+        Ok(Self { engine, watchdog, slots: Slots::new(calls), deadline: deadline.saturating_add(1) })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Runs a call in a store of its own, under all limits.
+    pub(crate) fn run<T>(
+        &self,
+        context: Context,
+        call: impl FnOnce(&mut Store<Context>) -> wasmtime::Result<T>,
+    ) -> (wasmtime::Result<T>, Context) {
+        let _slot = self.slots.take();
+        let _watch = self.watchdog.watch();
+        let mut store = Store::new(&self.engine, context);
+        store.limiter(|context| context);
+        store.set_epoch_deadline(self.deadline);
+        let result = call(&mut store);
+        (result, store.into_data())
+    }
+}

@@ -1,0 +1,157 @@
+//! The interface `filesystem`: look the handle up, check the name, one call into `sys`.
+
+mod context;
+mod lent;
+
+use std::sync::Arc;
+
+use wasmtime::component::Resource;
+
+pub(crate) use self::context::{CallError, Context, Stop, Written};
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub use self::lent::DirectoryResource;
+pub(crate) use self::lent::{Access, Lent};
+use crate::bindings::dunnage::bundle::filesystem::{ErrorCode, Host, HostDirectory, HostSpec};
+use crate::spec::Spec;
+use crate::sys::{Crossing, Directory};
+
+/// The permission bits that a directory and a file of a bundle have at most.
+pub(crate) const DIRECTORY_MODE: u32 = 0o711;
+pub(crate) const FILE_MODE: u32 = 0o640;
+
+type CallResult<T> = Result<T, CallError>;
+
+impl Host for Context {
+    /// What the guest may know is the code; the rest stays here, for the person who reads the
+    /// message.
+    fn convert_error_code(&mut self, error: CallError) -> wasmtime::Result<ErrorCode> {
+        match error {
+            CallError::Failed(failure) => {
+                let code = failure.errno().into();
+                self.last_failure = Some(failure);
+                Ok(code)
+            }
+            CallError::Stopped(error) => Err(error),
+        }
+    }
+}
+
+impl HostSpec for Context {
+    fn size(&mut self, spec: Resource<Spec>) -> wasmtime::Result<u64> {
+        self.count_step()?;
+        Ok(self.spec(&spec)?.as_bytes().len() as u64)
+    }
+
+    fn bytes(&mut self, spec: Resource<Spec>) -> wasmtime::Result<Vec<u8>> {
+        self.count_step()?;
+        let spec = self.spec(&spec)?.clone();
+        self.count_bytes(spec.as_bytes().len() as u64)?;
+        Ok(spec.as_bytes().to_vec())
+    }
+
+    fn drop(&mut self, spec: Resource<Spec>) -> wasmtime::Result<()> {
+        self.count_step()?;
+        self.forget(spec)
+    }
+}
+
+impl HostDirectory for Context {
+    fn set_group(&mut self, directory: Resource<DirectoryResource>, group: u32) -> CallResult<()> {
+        let directory = self.writable(&directory)?;
+        self.check_group(group)?;
+        Ok(directory.set_group(group)?)
+    }
+
+    fn set_mode(&mut self, directory: Resource<DirectoryResource>, mode: u32) -> CallResult<()> {
+        let directory = self.writable(&directory)?;
+        check_mode(mode, DIRECTORY_MODE)?;
+        Ok(directory.set_mode(mode)?)
+    }
+
+    fn create_directory_at(
+        &mut self,
+        directory: Resource<DirectoryResource>,
+        name: String,
+        mode: u32,
+    ) -> CallResult<()> {
+        let directory = self.writable(&directory)?;
+        let name = self.name(&name)?;
+        check_mode(mode, DIRECTORY_MODE)?;
+        directory.create_directory(&name, mode)?;
+        Ok(())
+    }
+
+    fn open_directory_at(
+        &mut self,
+        directory: Resource<DirectoryResource>,
+        name: String,
+    ) -> CallResult<Resource<DirectoryResource>> {
+        let directory = self.directory(&directory)?;
+        let name = self.name(&name)?;
+        let opened = directory.open_directory(&name, Crossing::Refused)?;
+        self.keep_directory(opened)
+    }
+
+    fn write_spec_at(
+        &mut self,
+        directory: Resource<DirectoryResource>,
+        name: String,
+        spec: Resource<Spec>,
+        mode: u32,
+        group: Option<u32>,
+    ) -> CallResult<()> {
+        let directory = self.writable(&directory)?;
+        let name = self.name(&name)?;
+        check_mode(mode, FILE_MODE)?;
+        if let Some(group) = group {
+            self.check_group(group)?;
+        }
+        let spec = self.spec(&spec)?.clone();
+        self.count_bytes(spec.as_bytes().len() as u64)?;
+        let identity = directory.create_file(&name, spec.as_bytes(), mode, group, self.durable())?;
+        self.written = Some(Written { name, identity });
+        Ok(())
+    }
+
+    fn read_file_at(
+        &mut self,
+        directory: Resource<DirectoryResource>,
+        name: String,
+        limit: u64,
+    ) -> CallResult<Vec<u8>> {
+        let directory = self.directory(&directory)?;
+        let name = self.name(&name)?;
+        let content = directory.read_file(&name, limit.min(self.bytes_left()))?;
+        self.count_bytes(content.len() as u64)?;
+        Ok(content)
+    }
+
+    fn drop(&mut self, directory: Resource<DirectoryResource>) -> wasmtime::Result<()> {
+        self.count_step()?;
+        self.forget(directory)
+    }
+}
+
+impl Context {
+    /// The directory behind a handle, opened now if nobody has touched it before.
+    fn directory(&mut self, handle: &Resource<DirectoryResource>) -> CallResult<Arc<Directory>> {
+        self.count_step()?;
+        self.look_up(handle)
+    }
+
+    fn writable(&mut self, handle: &Resource<DirectoryResource>) -> CallResult<Arc<Directory>> {
+        let directory = self.directory(handle)?;
+        self.check_writable(&directory)?;
+        Ok(directory)
+    }
+}
+
+/// The host's own check: no set-user-id, set-group-id or sticky bit, nothing wider than a bundle
+/// needs.
+fn check_mode(mode: u32, most: u32) -> Result<(), Stop> {
+    if mode & !most == 0 {
+        Ok(())
+    } else {
+        Err(Stop::Rule(format!("it asked for mode {mode:04o}, and {most:04o} is the most there is")))
+    }
+}

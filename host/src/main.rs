@@ -1,0 +1,9 @@
+//! `dunnage`: the bundle manager on the command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,116 @@
+//! Names: single components of a path, the only thing that ever reaches a system call below a
+//! directory handle.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// The name of a directory entry: not empty, not `.` or `..`, without `/` and NUL, at most 255
+/// bytes (`NAME_MAX` of Linux).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Name(CString);
+
+/// Why a text is no [`Name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NameError {
+    #[error("the name is empty")]
+    Empty,
+    #[error("the name is longer than 255 bytes")]
+    TooLong,
+    #[error("the name is `.` or `..`")]
+    Dots,
+    #[error("the name contains `/` or NUL")]
+    Separator,
+}
+
+impl Name {
+    /// Checks a name that comes from outside the host.
+    pub(crate) fn new(name: impl AsRef<[u8]>) -> Result<Self, NameError> {
+        let name = name.as_ref();
+        match name {
+            b"" => Err(NameError::Empty),
+            b"." | b".." => Err(NameError::Dots),
+            _ if name.len() > 255 => Err(NameError::TooLong),
+            _ if name.contains(&b'/') => Err(NameError::Separator),
+            _ => CString::new(name).map(Self).map_err(|_| NameError::Separator),
+        }
+    }
+
+    /// A name of the host's own choosing for what is not (or no longer) a bundle: `.<name>.<random>`.
+    /// No bundle can have it, because ids do not start with a dot, and nobody can guess it.
+    pub(crate) fn hidden(&self) -> rustix::io::Result<Self> {
+        let mut random = [0_u8; 8];
+        getrandom(&mut random, GetRandomFlags::empty())?;
+        // Ids have at most 76 bytes; names in a container's tree may leave no room.
+        let shown: String = self.to_string().chars().take(if self.0.count_bytes() > 76 { 40 } else { 76 }).collect();
+        let hidden = format!(".{shown}.{:016x}", u64::from_ne_bytes(random));
+        Self::new(hidden).map_err(|_| Errno::NAMETOOLONG)
+    }
+
+    /// Whether the name starts with a dot, as those of staging directories and of trash do.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.0.as_bytes().starts_with(b".")
+    }
+
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        &self.0
+    }
+
+    pub(crate) fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(self.0.as_bytes()))
+    }
+
+    /// The name as text, if it is UTF-8.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        self.0.to_str().ok()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_string_lossy())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_single_components_are_names() {
+        for (text, error) in [
+            ("", NameError::Empty),
+            (".", NameError::Dots),
+            ("..", NameError::Dots),
+            ("a/b", NameError::Separator),
+            ("/", NameError::Separator),
+            ("a\0b", NameError::Separator),
+            (&"x".repeat(256), NameError::TooLong),
+        ] {
+            assert_eq!(Name::new(text), Err(error), "{text:?}");
+        }
+        for text in ["a", ".a", "...", "a b", "ä", &"x".repeat(255)] {
+            assert_eq!(Name::new(text).unwrap().as_text(), Some(text));
+        }
+        assert_eq!(Name::new(b"\xff").unwrap().as_text(), None);
+    }
+
+    #[test]
+    fn hidden_names_are_unique_and_hidden() {
+        let name = Name::new("web-1").unwrap();
+        let one = name.hidden().unwrap();
+        assert!(one.is_hidden() && !name.is_hidden());
+        assert!(one.to_string().starts_with(".web-1."));
+        assert_ne!(one, name.hidden().unwrap());
+    }
+}

@@ -1,0 +1,198 @@
+//! The policy: loading it, checking what it is, and calling it.
+
+mod answers;
+mod calls;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::bindings;
+use crate::config::Config;
+use crate::engine::Sandbox;
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::filesystem::{Context, Stop};
+
+pub(crate) use self::answers::ShimRecords;
+pub(crate) use self::calls::Built;
+pub use self::report::PolicyReport;
+
+include!(concat!(env!("OUT_DIR"), "/policy.rs"));
+
+/// The interface that a policy may import, and those that it has to export.
+const IMPORTS: [&str; 1] = ["dunnage:bundle/filesystem@0.1.0"];
+const EXPORTS: [&str; 2] = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0"];
+
+/// Which policy decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicySource {
+    /// The one this crate ships: compiled while the crate was built.
+    #[default]
+    Shipped,
+    /// A component in a file, if the SHA-256 of its bytes is this one. Takes a build with the
+    /// feature `policy-file`, which brings a compiler.
+    File {
+        /// Where it is: WebAssembly in binary form.
+        path: PathBuf,
+        /// Its digest, as `sha256:` and 64 hex digits.
+        digest: String,
+    },
+}
+
+/// A policy that is ready to be called, from many threads at once.
+pub(crate) struct Policy {
+    sandbox: Sandbox,
+    instance: bindings::PolicyPre<Context>,
+    component: Component,
+    source: PolicySource,
+    digest: String,
+}
+
+impl Policy {
+    pub(crate) fn load(config: &Config) -> Result<Self> {
+        let sandbox = Sandbox::new(&config.limits)?;
+        let (component, digest) = match &config.policy {
+            PolicySource::Shipped => (shipped(&sandbox)?, POLICY_DIGEST.to_owned()),
+            PolicySource::File { path, digest } => (from_file(&sandbox, path, digest)?, digest.to_ascii_lowercase()),
+        };
+        check_world(&sandbox, &component)?;
+        let mut linker = Linker::new(sandbox.engine());
+        let instance = bindings::Policy::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
+            .and_then(|()| linker.instantiate_pre(&component))
+            .and_then(bindings::PolicyPre::new)
+            .map_err(|error| rejected(format!("the component does not fit the world `policy`: {error:#}")))?;
+        Ok(Self { sandbox, instance, component, source: config.policy.clone(), digest })
+    }
+}
+
+fn rejected(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::PolicyRejected, Step::LoadPolicy, message)
+}
+
+#[expect(unsafe_code, reason = "wasmtime trusts compiled code blindly; these bytes are part of this very binary")]
+fn shipped(sandbox: &Sandbox) -> Result<Component> {
+    // SAFETY: `POLICY_CODE` was made by `build.rs` with the same wasmtime and is embedded in the
+    // binary; nothing from outside is ever deserialized.
+    let component = unsafe { Component::deserialize(sandbox.engine(), POLICY_CODE) };
+    component.map_err(|error| {
+        rejected(format!("the policy that was compiled for {POLICY_BASELINE} does not load on this machine: {error:#}"))
+    })
+}
+
+#[cfg(not(feature = "policy-file"))]
+fn from_file(_: &Sandbox, path: &Path, _: &str) -> Result<Component> {
+    Err(no_compiler(path))
+}
+
+#[cfg(not(feature = "policy-file"))]
+fn no_compiler(path: &Path) -> Error {
+    let shown = path.display();
+    rejected(format!(
+        "cannot load {shown}: this build holds no compiler; build it with the cargo feature `policy-file`"
+    ))
+    .at(path)
+}
+
+#[cfg(feature = "policy-file")]
+fn from_file(sandbox: &Sandbox, path: &Path, digest: &str) -> Result<Component> {
+    let rejected = |message: String| rejected(message).at(path);
+    let shown = path.display();
+    let Some(wanted) = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64) else {
+        return Err(rejected(format!("the digest {digest:?} is not `sha256:` and 64 hex digits")));
+    };
+    // The very bytes that are hashed are compiled; the file is not opened a second time.
+    let bytes = read(path)?;
+    let found = digest_of(&bytes);
+    if !found.eq_ignore_ascii_case(wanted) {
+        return Err(rejected(format!("wrong digest: {shown} has sha256:{found}, not {digest}")));
+    }
+    Component::from_binary(sandbox.engine(), &bytes)
+        .map_err(|error| rejected(format!("{shown} is no component that this version can run: {error:#}")))
+}
+
+#[cfg(feature = "policy-file")]
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| rejected(format!("cannot read {}: {error}", path.display())).at(path))
+}
+
+#[cfg(feature = "policy-file")]
+fn digest_of(bytes: &[u8]) -> String {
+    use sha2::{Digest as _, Sha256};
+
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Refuses what is no policy, and names what it is instead.
+fn check_world(sandbox: &Sandbox, component: &Component) -> Result<()> {
+    let (imports, exports) = interfaces(sandbox, component);
+    let foreign: Vec<_> = imports.iter().filter(|name| !IMPORTS.contains(&name.as_str())).cloned().collect();
+    if !foreign.is_empty() {
+        return Err(rejected(format!(
+            "the component imports {}; a policy may import {} only",
+            foreign.join(", "),
+            IMPORTS.join(", ")
+        )));
+    }
+    let missing: Vec<_> =
+        EXPORTS.iter().filter(|name| !exports.iter().any(|export| export == *name)).copied().collect();
+    if !missing.is_empty() {
+        return Err(rejected(format!("wrong world: the component does not export {}", missing.join(", "))));
+    }
+    Ok(())
+}
+
+/// The names of what a component imports and exports.
+fn interfaces(sandbox: &Sandbox, component: &Component) -> (Vec<String>, Vec<String>) {
+    let kind = component.component_type();
+    let imports = kind.imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+    let exports = kind.exports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+    (imports, exports)
+}
+
+/// What a call that did not return says about the policy, or about the host.
+fn call_error(step: Step, error: wasmtime::Error) -> Error {
+    let error = match error.downcast::<Stop>() {
+        Ok(Stop::Host(error)) => return error,
+        Ok(Stop::Limit(message)) => {
+            return Error::new(ErrorKind::PolicyLimit, step, format!("the policy passed a limit: {message}"));
+        }
+        Ok(Stop::Rule(message)) => {
+            return Error::new(ErrorKind::PolicyBroken, step, format!("the policy broke a rule: {message}"));
+        }
+        Err(error) => error,
+    };
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::Interrupt) => {
+            Error::new(ErrorKind::PolicyLimit, step, "the policy passed a limit: it took too long")
+        }
+        Some(trap) => Error::new(ErrorKind::PolicyTrapped, step, format!("the policy trapped: {trap}")),
+        None => Error::new(ErrorKind::PolicyTrapped, step, format!("the policy could not be run: {error:#}")),
+    }
+}
+
+impl PolicySource {
+    /// The policy in a file, whatever its digest: for looking at it, not for trusting it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PolicyRejected`] if the file cannot be read, or this build takes no policy
+    /// from a file.
+    #[cfg(feature = "policy-file")]
+    pub fn file_unchecked(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let digest = format!("sha256:{}", digest_of(&read(&path)?));
+        Ok(Self::File { path, digest })
+    }
+
+    /// Always fails: this build takes no policy from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PolicyRejected`], which names the missing feature.
+    #[cfg(not(feature = "policy-file"))]
+    pub fn file_unchecked(path: impl Into<PathBuf>) -> Result<Self> {
+        Err(no_compiler(&path.into()))
+    }
+}

@@ -1,0 +1,89 @@
+//! What the policy answers, as this crate's types and in words.
+
+use crate::bindings::exports::dunnage::bundle::bundles as wit;
+use crate::bundle::BundleId;
+use crate::errno::describe;
+use crate::error::{Error, ErrorKind, Step};
+use crate::sys::Failure;
+
+/// What is on file about a shim: nothing, a value, or something that cannot be used and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShimRecords {
+    pub(crate) address: Result<Option<String>, String>,
+    pub(crate) pid: Result<Option<u32>, String>,
+}
+
+impl From<wit::ShimRecords> for ShimRecords {
+    fn from(records: wit::ShimRecords) -> Self {
+        Self { address: records.address.map_err(fault_text), pid: records.pid.map_err(fault_text) }
+    }
+}
+
+pub(super) fn identifier_error(id: &BundleId, error: wit::IdentifierError) -> Error {
+    let (part, value) = match error.part {
+        wit::IdentifierPart::Namespace => ("namespace", id.namespace()),
+        wit::IdentifierPart::Id => ("id", id.id()),
+    };
+    let fault = match error.fault {
+        wit::IdentifierFault::Empty => "it is empty".to_owned(),
+        wit::IdentifierFault::TooLong(length) => format!("it has {length} bytes, and 76 are the most"),
+        wit::IdentifierFault::Character(wit::MisplacedCharacter { character, position }) => {
+            format!("{character:?} may not stand at position {position}")
+        }
+        wit::IdentifierFault::EndsWithSeparator => "it ends with a separator".to_owned(),
+    };
+    let message = format!(
+        "the {part} {value:?} is not valid: {fault}; allowed are letters and digits with single `.`, `_` or `-` between them"
+    );
+    Error::new(ErrorKind::InvalidIdentifier, Step::CheckIdentifiers, message)
+}
+
+pub(super) fn spec_error(error: wit::SpecError) -> Error {
+    let mut message = printable(&error.message);
+    if !error.place.is_empty() && !error.message.contains(&error.place) {
+        message.push_str(&format!(" at {}", printable(&error.place)));
+    }
+    if error.line != 0 {
+        message.push_str(&format!(" (line {}, column {})", error.line, error.column));
+    }
+    Error::new(ErrorKind::InvalidSpec, Step::Decide, message)
+}
+
+/// A file-system call that failed while the policy built a bundle. The host knows more about it
+/// than it told the policy, if it is the same failure.
+pub(super) fn create_failure(failure: wit::Failure, known: Option<&Failure>) -> Error {
+    let step = match failure.step {
+        wit::Step::SetGroup => Step::SetGroup,
+        wit::Step::SetMode => Step::SetMode,
+        wit::Step::CreateRootfs => Step::CreateRootfs,
+        wit::Step::WriteSpec => Step::WriteSpec,
+    };
+    let error = match known {
+        Some(known) => Error::from_failure(step, known),
+        None => Error::new(ErrorKind::Filesystem, step, describe(failure.code)),
+    };
+    if step == Step::SetGroup && error.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) {
+        return error.note("giving a bundle to a remapped group takes CAP_CHOWN: run as root");
+    }
+    error
+}
+
+pub(super) fn bad_record(file: &str, fault: wit::RecordFault) -> Error {
+    let message = format!("the file `{file}` in the bundle cannot be used: {}", fault_text(fault));
+    Error::new(ErrorKind::BadRecord, Step::ReadRecords, message)
+}
+
+fn fault_text(fault: wit::RecordFault) -> String {
+    match fault {
+        wit::RecordFault::Unreadable(code) => describe(code),
+        wit::RecordFault::Malformed(text) => printable(&text),
+    }
+}
+
+/// Text of the policy as it may go to a terminal: a hostile one could write escape sequences.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .take(4096)
+        .collect()
+}

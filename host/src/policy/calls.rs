@@ -1,0 +1,193 @@
+//! The calls of the policy, one for each function of the contract: lend, call, take the answer
+//! apart.
+
+use wasmtime::Store;
+
+use super::answers::{self, ShimRecords};
+use super::{Policy, call_error};
+use crate::bindings;
+use crate::bindings::exports::dunnage::bundle::{bundles as wit, shims};
+use crate::bundle::BundleId;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::filesystem::{Context, Lent, Written};
+use crate::spec::Spec;
+
+/// What the policy says it has built in the staging directory.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) remapped_gid: u32,
+    /// The file that the host wrote for it.
+    pub(crate) written: Option<Written>,
+}
+
+impl Policy {
+    /// `bundles.check-identifiers`, for several at once: which of them are valid.
+    pub(crate) fn valid_identifiers(&self, config: &Config, ids: &[BundleId]) -> Result<Vec<bool>> {
+        let (valid, _) = self.call(config, |store, policy| {
+            ids.iter()
+                .map(|id| {
+                    policy
+                        .dunnage_bundle_bundles()
+                        .call_check_identifiers(&mut *store, &id.into())
+                        .map(|result| result.is_ok())
+                })
+                .collect()
+        })?;
+        Ok(valid)
+    }
+
+    /// `bundles.check-identifiers`.
+    pub(crate) fn check_identifiers(&self, config: &Config, id: &BundleId) -> Result<()> {
+        let (answer, _) = self
+            .call(config, |store, policy| policy.dunnage_bundle_bundles().call_check_identifiers(store, &id.into()))?;
+        answer.map_err(|error| answers::identifier_error(id, error))
+    }
+
+    /// `bundles.remapped-gid`.
+    pub(crate) fn remapped_gid(&self, config: &Config, spec: &Spec) -> Result<u32> {
+        spec.check_size(config.limits.spec_size)?;
+        let (answer, _) = self.call(config, |store, policy| {
+            let spec = store.data_mut().lend_spec(spec.clone())?;
+            policy.dunnage_bundle_bundles().call_remapped_gid(store, spec)
+        })?;
+        let group = answer.map_err(answers::spec_error)?;
+        check_answered_group(config, group)?;
+        Ok(group)
+    }
+
+    /// `bundles.create`.
+    pub(crate) fn create(&self, config: &Config, id: &BundleId, spec: &Spec, lent: Lent) -> Result<Built> {
+        spec.check_size(config.limits.spec_size)?;
+        let (answer, context) = self.call(config, |store, policy| {
+            let directory = store.data_mut().lend(lent)?;
+            let spec = store.data_mut().lend_spec(spec.clone())?;
+            policy.dunnage_bundle_bundles().call_create(store, directory, &id.into(), spec)
+        })?;
+        let created = answer.map_err(|error| match error {
+            wit::CreateError::Identifier(error) => answers::identifier_error(id, error),
+            wit::CreateError::Spec(error) => answers::spec_error(error),
+            wit::CreateError::Filesystem(failure) => answers::create_failure(failure, context.last_failure.as_ref()),
+        })?;
+        check_answered_group(config, created.remapped_gid)?;
+        Ok(Built { remapped_gid: created.remapped_gid, written: context.written })
+    }
+
+    /// `bundles.delete`.
+    pub(crate) fn delete(&self, config: &Config, id: &BundleId, lent: Lent) -> Result<ShimRecords> {
+        let (answer, _) = self.call(config, |store, policy| {
+            let directory = store.data_mut().lend(lent)?;
+            policy.dunnage_bundle_bundles().call_delete(store, directory, &id.into())
+        })?;
+        let deletion = answer.map_err(|error| answers::identifier_error(id, error))?;
+        Ok(deletion.shim.into())
+    }
+
+    /// `shims.records`.
+    pub(crate) fn shim_records(&self, config: &Config, id: &BundleId, lent: Lent) -> Result<ShimRecords> {
+        let (answer, _) = self.call(config, |store, policy| {
+            let directory = store.data_mut().lend(lent)?;
+            policy.dunnage_bundle_shims().call_records(store, directory, &id.into())
+        })?;
+        Ok(answer.map_err(|error| answers::identifier_error(id, error))?.into())
+    }
+
+    /// `shims.address`.
+    pub(crate) fn shim_address(&self, config: &Config, id: &BundleId) -> Result<String> {
+        let (answer, _) = self.call(config, |store, policy| {
+            policy.dunnage_bundle_shims().call_address(store, &id.into(), &node_addresses(config))
+        })?;
+        answer.map_err(|error| answers::identifier_error(id, error))
+    }
+
+    /// `shims.legacy-address`.
+    pub(crate) fn legacy_shim_address(&self, config: &Config, id: &BundleId) -> Result<String> {
+        let (answer, _) =
+            self.call(config, |store, policy| policy.dunnage_bundle_shims().call_legacy_address(store, &id.into()))?;
+        answer.map_err(|error| answers::identifier_error(id, error))
+    }
+
+    /// `shims.connect-address`.
+    pub(crate) fn connect_address(
+        &self,
+        config: &Config,
+        id: &BundleId,
+        lent: Lent,
+        allow_legacy: bool,
+    ) -> Result<shims::Endpoint> {
+        let (answer, _) = self.call(config, |store, policy| {
+            let directory = store.data_mut().lend(lent)?;
+            policy.dunnage_bundle_shims().call_connect_address(
+                store,
+                directory,
+                &id.into(),
+                &node_addresses(config),
+                allow_legacy,
+            )
+        })?;
+        answer.map_err(|error| match error {
+            shims::ConnectError::Identifier(error) => answers::identifier_error(id, error),
+            shims::ConnectError::NoAddress => {
+                Error::new(ErrorKind::NoAddress, Step::Decide, "no shim address is on file, and the legacy address is not allowed")
+            }
+            shims::ConnectError::LegacyRefused(address) => {
+                let message = format!("the address on file, {address:?}, is an abstract name, which anybody may hold; legacy addresses are not allowed");
+                Error::new(ErrorKind::NoAddress, Step::Decide, message)
+            }
+            shims::ConnectError::Record(fault) => answers::bad_record("address", fault),
+        })
+    }
+
+    /// `shims.config`.
+    pub(crate) fn shim_config(
+        &self,
+        config: &Config,
+        id: &BundleId,
+        paths: &shims::BundlePaths,
+        node: &shims::NodeConfig,
+        runc: Option<&shims::RuncOptions>,
+    ) -> Result<shims::ShimConfig> {
+        let (answer, _) = self.call(config, |store, policy| {
+            policy.dunnage_bundle_shims().call_config(store, paths, &id.into(), node, runc)
+        })?;
+        answer.map_err(|error| answers::identifier_error(id, error))
+    }
+
+    /// Starts a fresh instance in a fresh store and calls it.
+    fn call<T>(
+        &self,
+        config: &Config,
+        call: impl FnOnce(&mut Store<Context>, &bindings::Policy) -> wasmtime::Result<T>,
+    ) -> Result<(T, Context)> {
+        let context = Context::new(&config.limits, &config.groups, config.durable);
+        let mut step = Step::StartPolicy;
+        let (result, context) = self.sandbox.run(context, |store| {
+            let policy = self.instance.instantiate(&mut *store)?;
+            step = Step::Decide;
+            call(store, &policy)
+        });
+        result.map(|value| (value, context)).map_err(|error| call_error(step, error))
+    }
+}
+
+/// The host's own check of a group that the policy answered.
+fn check_answered_group(config: &Config, group: u32) -> Result<()> {
+    if group == u32::MAX {
+        let message = format!("the policy broke a rule: it answered group {group}, which is no group");
+        return Err(Error::new(ErrorKind::PolicyBroken, Step::Decide, message));
+    }
+    config.groups.check(group)
+}
+
+fn node_addresses(config: &Config) -> shims::NodeAddresses {
+    shims::NodeAddresses {
+        daemon: config.daemon_address.clone(),
+        socket_root: config.socket_root.to_string_lossy().into_owned(),
+    }
+}
+
+impl From<&BundleId> for wit::BundleId {
+    fn from(id: &BundleId) -> Self {
+        Self { namespace: id.namespace().to_owned(), id: id.id().to_owned() }
+    }
+}

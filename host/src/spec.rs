@@ -1,0 +1,70 @@
+//! The OCI spec on its way from the caller to the policy: opaque bytes that the host never parses.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result, Step};
+
+/// An OCI runtime spec (`config.json`), byte for byte.
+///
+/// Cheap to clone. Whether it makes sense is for the policy to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec(Arc<[u8]>);
+
+impl Spec {
+    /// Takes the bytes of a spec.
+    #[must_use]
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Reads a spec from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Filesystem`] if it cannot be read, [`ErrorKind::SpecTooLarge`] if it is larger
+    /// than `limit` bytes.
+    pub fn read_file(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
+        let path = path.as_ref();
+        let unreadable = |error: std::io::Error| cannot_read(&path.display().to_string(), &error).at(path);
+        let file = File::open(path).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.is_dir() {
+            return Err(cannot_read(&path.display().to_string(), &std::io::ErrorKind::IsADirectory.into()).at(path));
+        }
+        Self::read(file, limit, &path.display().to_string()).map_err(|error| error.at(path))
+    }
+
+    /// Reads a spec to its end; `source` says where it comes from in messages.
+    ///
+    /// # Errors
+    ///
+    /// Like [`Spec::read_file`].
+    pub fn read(reader: impl Read, limit: u64, source: &str) -> Result<Self> {
+        let mut bytes = Vec::new();
+        // One byte more than allowed tells "too large" from "just fits".
+        reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| cannot_read(source, &error))?;
+        let spec = Self::new(bytes);
+        spec.check_size(limit)?;
+        Ok(spec)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn check_size(&self, limit: u64) -> Result<()> {
+        if self.0.len() as u64 > limit {
+            let message = format!("the spec is larger than the limit of {limit} bytes");
+            return Err(Error::new(ErrorKind::SpecTooLarge, Step::ReadSpec, message));
+        }
+        Ok(())
+    }
+}
+
+fn cannot_read(source: &str, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Filesystem, Step::ReadSpec, format!("cannot read the spec from {source}: {error}"))
+}

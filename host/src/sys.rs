@@ -1,0 +1,80 @@
+//! The privileged calls, one file per kind. Everything acts on directory handles and on names of a
+//! single component; the one place where a whole path enters is [`ambient`].
+
+mod acl;
+pub(crate) mod ambient;
+mod create;
+mod directory;
+mod mounts;
+mod open;
+mod process;
+mod remove;
+mod socket;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+pub(crate) use create::FileIdentity;
+pub(crate) use directory::{Directory, Kind, Metadata};
+pub(crate) use mounts::{Mounts, unmount_below};
+pub(crate) use open::Crossing;
+pub(crate) use process::{ShimProcess, effective_ids};
+pub(crate) use socket::{SocketFate, remove_dead_socket};
+
+/// A system call that failed, with what it was called on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The call, as its manual page names it.
+    call: &'static str,
+    /// What it was called on.
+    path: PathBuf,
+    /// Further arguments worth telling.
+    detail: Option<String>,
+    errno: Errno,
+}
+
+impl Failure {
+    pub(crate) fn new(call: &'static str, path: impl Into<PathBuf>, errno: Errno) -> Self {
+        Self { call, path: path.into(), detail: None, errno }
+    }
+
+    pub(crate) fn with(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub(crate) fn errno(&self) -> Errno {
+        self.errno
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({:?}", self.call, self.path)?;
+        if let Some(detail) = &self.detail {
+            write!(f, ", {detail}")?;
+        }
+        write!(f, "): {}", self.errno)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What the calls of this module return.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// Repeats a call that a signal interrupted.
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The one place where whole paths enter: the directories that an operator names.
+//!
+//! Whoever can replace a directory on the way to the state directory decides where the bundles go.
+//! So the way is walked component by component, and every step has to belong to somebody we trust.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
+use rustix::io::Errno;
+
+use super::directory::{Directory, Kind, Metadata, metadata_of};
+use super::open::{Crossing, open_below};
+use super::process::effective_ids;
+use super::{Failure, retry};
+use crate::name::Name;
+
+/// As many links as the kernel follows in one path (`MAXSYMLINKS`, path_resolution(7)).
+const LINKS: usize = 40;
+
+/// Why a directory that an operator names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AmbientError {
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    #[error("{why}")]
+    Untrusted { path: PathBuf, why: String },
+}
+
+/// A directory that this call made, so that it can be taken back.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) parent: Arc<Directory>,
+    pub(crate) name: Name,
+}
+
+/// Opens a directory for reading.
+pub(crate) fn open_trusted(path: &Path) -> Result<Directory, AmbientError> {
+    Walk::new(path, None)?.arrive()
+}
+
+/// Opens a directory for reading; what is missing is made with these permission bits and added to
+/// the list.
+pub(crate) fn open_or_make_trusted(path: &Path, mode: u32, made: &mut Vec<Made>) -> Result<Directory, AmbientError> {
+    Walk::new(path, Some((mode, made)))?.arrive()
+}
+
+struct Walk<'a> {
+    path: PathBuf,
+    making: Option<(u32, &'a mut Vec<Made>)>,
+    /// The way so far, from the root directory.
+    way: Vec<OwnedFd>,
+    /// Its textual form, one entry more than components.
+    label: PathBuf,
+    todo: VecDeque<OsString>,
+    links: usize,
+    trusted: [u32; 3],
+}
+
+impl<'a> Walk<'a> {
+    fn new(path: &Path, making: Option<(u32, &'a mut Vec<Made>)>) -> Result<Self, AmbientError> {
+        let fail = |call, errno| Failure::new(call, path, errno);
+        let path = std::path::absolute(path)
+            .map_err(|error| fail("getcwd", Errno::from_io_error(&error).unwrap_or(Errno::INVAL)))?;
+        let root = open_root().map_err(|errno| fail("openat", errno))?;
+        // Inside a user namespace the real root may be nobody we know; who owns `/` rules anyway.
+        let ruler = metadata_of(root.as_fd()).map_err(|errno| fail("statx", errno))?.uid;
+        Ok(Self {
+            todo: components(&path),
+            path,
+            making,
+            way: vec![root],
+            label: PathBuf::from("/"),
+            links: 0,
+            trusted: [0, effective_ids().0, ruler],
+        })
+    }
+
+    fn arrive(mut self) -> Result<Directory, AmbientError> {
+        while let Some(component) = self.todo.pop_front() {
+            match component.as_bytes() {
+                b"/" => {
+                    self.way.truncate(1);
+                    self.label = PathBuf::from("/");
+                }
+                b".." => {
+                    if self.way.len() > 1 {
+                        self.way.pop();
+                        self.label.pop();
+                    }
+                }
+                name => {
+                    let name = Name::new(name).map_err(|_| self.fail("openat2", Errno::INVAL))?;
+                    self.step(&name)?;
+                }
+            }
+        }
+        self.open_last()
+    }
+
+    /// One component further: a directory, a link to follow, or one to make.
+    fn step(&mut self, name: &Name) -> Result<(), AmbientError> {
+        let here = Directory::from_fd_unchecked(self.clone_last()?, self.label.clone());
+        let found = match here.metadata_at(name) {
+            Err(failure) if failure.errno() == Errno::NOENT => return self.make(here, name),
+            found => found?,
+        };
+        if found.kind == Kind::Link {
+            return self.follow(&here, name, &found);
+        }
+        let path = here.path_of(name);
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let next = open_below(here.as_fd(), name, flags, Mode::empty(), Crossing::Allowed)
+            .map_err(|errno| Failure::new("openat2", &path, errno))?;
+        let metadata = metadata_of(next.as_fd()).map_err(|errno| Failure::new("statx", &path, errno))?;
+        self.check(&path, &metadata, !self.todo.is_empty())?;
+        self.label = path;
+        self.way.push(next);
+        Ok(())
+    }
+
+    fn make(&mut self, here: Directory, name: &Name) -> Result<(), AmbientError> {
+        let Some((mode, made)) = &mut self.making else {
+            return Err(Failure::new("openat2", here.path_of(name), Errno::NOENT).into());
+        };
+        match here.create_directory(name, *mode) {
+            Ok(_) => made.push(Made { parent: Arc::new(here), name: name.clone() }),
+            // Somebody else was faster: check what they made.
+            Err(failure) if failure.errno() == Errno::EXIST => {}
+            Err(failure) => return Err(failure.into()),
+        }
+        self.todo.push_front(name.as_path().into());
+        Ok(())
+    }
+
+    fn follow(&mut self, here: &Directory, name: &Name, link: &Metadata) -> Result<(), AmbientError> {
+        let path = here.path_of(name);
+        if !self.trusted.contains(&link.uid) {
+            return Err(self.untrusted(path, format!("is a symbolic link of user {}", link.uid)));
+        }
+        self.links += 1;
+        if self.links > LINKS {
+            return Err(Failure::new("openat2", path, Errno::LOOP).into());
+        }
+        let target = retry(|| readlinkat(here.as_fd(), name.as_c_str(), Vec::new()))
+            .map_err(|errno| Failure::new("readlinkat", path, errno))?;
+        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+        for component in components(&target).into_iter().rev() {
+            self.todo.push_front(component);
+        }
+        Ok(())
+    }
+
+    /// Refuses a directory in which somebody else could put another one in place of the next.
+    fn check(&self, path: &Path, metadata: &Metadata, ancestor: bool) -> Result<(), AmbientError> {
+        let by_group = metadata.mode & 0o020 != 0 && metadata.gid != 0;
+        let by_others = metadata.mode & 0o002 != 0;
+        // In a sticky directory (`/tmp`) nobody can rename what is ours. That will do on the way,
+        // but not at its end, where others could take the names of namespaces.
+        let excused = ancestor && metadata.mode & 0o1000 != 0;
+        if !self.trusted.contains(&metadata.uid) {
+            Err(self.untrusted(path.to_owned(), format!("belongs to user {}", metadata.uid)))
+        } else if (by_group || by_others) && !excused {
+            let who = if by_others { "everybody" } else { "its group" };
+            let why = format!("is writable by {who} (mode {:04o}); try: chmod go-w {}", metadata.mode, path.display());
+            Err(self.untrusted(path.to_owned(), why))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn open_last(self) -> Result<Directory, AmbientError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let last = self.way.last().ok_or_else(|| self.fail("openat", Errno::INVAL))?;
+        let fd = retry(|| openat(last, c".", flags, Mode::empty())).map_err(|errno| self.fail("openat", errno))?;
+        Ok(Directory::from_fd_unchecked(fd, self.path))
+    }
+
+    fn clone_last(&self) -> Result<OwnedFd, Failure> {
+        let last = self.way.last().ok_or_else(|| self.fail("fcntl", Errno::INVAL))?;
+        rustix::io::fcntl_dupfd_cloexec(last, 3).map_err(|errno| self.fail("fcntl", errno))
+    }
+
+    fn fail(&self, call: &'static str, errno: Errno) -> Failure {
+        Failure::new(call, &self.path, errno)
+    }
+
+    fn untrusted(&self, path: PathBuf, why: String) -> AmbientError {
+        let why = if path == self.path {
+            format!("{} {why}", path.display())
+        } else {
+            format!("{} on the way to {} {why}", path.display(), self.path.display())
+        };
+        AmbientError::Untrusted { path, why }
+    }
+}
+
+fn open_root() -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    retry(|| openat(CWD, c"/", flags, Mode::empty()))
+}
+
+fn components(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter(|component| *component != Component::CurDir)
+        .map(|component| component.as_os_str().to_owned())
+        .collect()
+}
+
+/// Whether a path still leads to a directory that was opened by it.
+pub(crate) fn leads_to(path: &Path, directory: &Directory) -> bool {
+    let now = retry(|| statx(CWD, path, AtFlags::empty(), StatxFlags::INO));
+    match (now, directory.metadata()) {
+        (Ok(now), Ok(then)) => ((now.stx_dev_major, now.stx_dev_minor), now.stx_ino) == (then.device, then.inode),
+        _ => false,
+    }
+}

@@ -1,0 +1,134 @@
+//! Removing directories with all that is in them: never through a mount, never through a link.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+
+use super::directory::{Directory, Entry, Kind};
+use super::process::effective_ids;
+use super::{Failure, Result, retry};
+use crate::name::Name;
+
+/// How deep the walk goes before it moves what is deeper to the top. Each level holds a handle and
+/// some stack, and a container may nest its directories as deep as it likes.
+const DEPTH: usize = 64;
+
+impl Directory {
+    /// Removes an entry that is no directory.
+    pub(crate) fn unlink(&self, name: &Name) -> Result<()> {
+        retry(|| unlinkat(self.as_fd(), name.as_c_str(), AtFlags::empty()))
+            .map_err(|errno| Failure::new("unlinkat", self.path_of(name), errno))
+    }
+
+    /// Removes an empty directory. The kernel refuses a mount point.
+    pub(crate) fn remove_directory(&self, name: &Name) -> Result<()> {
+        retry(|| unlinkat(self.as_fd(), name.as_c_str(), AtFlags::REMOVEDIR))
+            .map_err(|errno| Failure::new("unlinkat", self.path_of(name), errno).with("AT_REMOVEDIR"))
+    }
+
+    /// Removes a directory, whose handle is at hand, with everything in it. What is gone already
+    /// is no error. Stops at mounts: they and their parents stay, and the first one is named.
+    pub(crate) fn remove_tree(&self, name: &Name, directory: &Self) -> Result<()> {
+        let mut walk = Walk { top: directory, moved: true };
+        // What was moved to the top may have been missed by the listing: look again.
+        while walk.moved {
+            walk.moved = false;
+            walk.empty(directory, 0)?;
+        }
+        ignore_missing(self.remove_directory(name))
+    }
+}
+
+fn ignore_missing(result: Result<()>) -> Result<()> {
+    match result {
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(()),
+        result => result,
+    }
+}
+
+struct Walk<'a> {
+    top: &'a Directory,
+    moved: bool,
+}
+
+impl Walk<'_> {
+    /// Removes everything in a directory. What cannot be removed does not keep the rest.
+    fn empty(&mut self, directory: &Directory, depth: usize) -> Result<()> {
+        if effective_ids().0 != 0 && directory.metadata()?.mode & 0o700 != 0o700 {
+            // Root needs no permission; others take it, since the directory is theirs.
+            directory.set_mode(0o700)?;
+        }
+        let mut obstacle = Ok(());
+        for entry in directory.entries()? {
+            let removed = ignore_missing(self.remove(directory, &entry, depth));
+            obstacle = obstacle.and(removed);
+        }
+        obstacle
+    }
+
+    fn remove(&mut self, parent: &Directory, entry: &Entry, depth: usize) -> Result<()> {
+        let name = &entry.name;
+        let kind = match entry.kind {
+            Some(kind) => kind,
+            None => parent.metadata_at(name)?.kind,
+        };
+        if kind != Kind::Directory {
+            return parent.unlink(name);
+        }
+        match parent.remove_directory(name) {
+            // POSIX allows either for a directory that is not empty.
+            Err(failure) if matches!(failure.errno(), Errno::NOTEMPTY | Errno::EXIST) => {}
+            result => return result,
+        }
+        if depth >= DEPTH {
+            let hidden = name.hidden().map_err(|errno| Failure::new("getrandom", parent.path_of(name), errno))?;
+            self.moved = true;
+            return parent.rename(name, self.top, &hidden);
+        }
+        let directory = parent.open_own_directory(name)?;
+        self.empty(&directory, depth + 1)?;
+        parent.remove_directory(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::sys::ambient::open_trusted;
+
+    #[test]
+    fn deep_wide_and_odd_trees_go_and_links_are_not_followed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let kept = scratch.path().join("kept");
+        std::fs::create_dir(&kept).unwrap();
+        std::fs::write(kept.join("file"), b"data").unwrap();
+        let tree = scratch.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        symlink(&kept, tree.join("link")).unwrap();
+        for name in 0..300 {
+            std::fs::write(tree.join(format!("file-{name}")), b"").unwrap();
+        }
+        let closed = tree.join("closed");
+        std::fs::create_dir_all(closed.join("in")).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let parent = open_trusted(scratch.path()).unwrap();
+        let name = Name::new("tree").unwrap();
+        nest(&parent.open_own_directory(&name).unwrap(), 1000);
+        parent.remove_tree(&name, &parent.open_own_directory(&name).unwrap()).unwrap();
+        assert!(!tree.exists());
+        assert_eq!(std::fs::read(kept.join("file")).unwrap(), b"data");
+    }
+
+    /// Makes nested directories, deeper than any path may be long.
+    fn nest(directory: &Directory, levels: usize) {
+        let name = Name::new("d".repeat(20)).unwrap();
+        let mut last = directory.create_directory(&name, 0o700).unwrap();
+        for _ in 1..levels {
+            last = last.create_directory(&name, 0o700).unwrap();
+            last.create_file(&Name::new("file").unwrap(), b"", 0o600, None, false).unwrap();
+        }
+    }
+}

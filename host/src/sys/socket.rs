@@ -1,0 +1,57 @@
+//! Removing the socket that a dead shim left behind, and no other.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use super::directory::{Directory, Kind};
+use super::process::effective_ids;
+use super::{Failure, Result};
+use crate::name::Name;
+
+/// What became of a socket that was to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SocketFate {
+    Removed,
+    Missing,
+    /// It stays, and why.
+    Kept(&'static str),
+}
+
+/// Removes a socket if it is one, if it is ours, and if nobody listens there any more.
+///
+/// The original removes whatever path stands in `address` (defect D12).
+pub(crate) fn remove_dead_socket(directory: &Directory, name: &Name) -> Result<SocketFate> {
+    let found = match directory.metadata_at(name) {
+        Err(failure) if failure.errno() == Errno::NOENT => return Ok(SocketFate::Missing),
+        found => found?,
+    };
+    if found.kind != Kind::Socket {
+        return Ok(SocketFate::Kept("it is no socket"));
+    }
+    if found.uid != effective_ids().0 {
+        return Ok(SocketFate::Kept("it belongs to another user"));
+    }
+    match dial(directory, name) {
+        Err(Errno::CONNREFUSED) => {}
+        Err(Errno::NOENT) => return Ok(SocketFate::Missing),
+        // A full backlog (EAGAIN) has a listener too.
+        Ok(()) | Err(Errno::AGAIN) => return Ok(SocketFate::Kept("somebody listens there")),
+        Err(errno) => return Err(Failure::new("connect", directory.path_of(name), errno)),
+    }
+    match directory.unlink(name) {
+        Ok(()) => Ok(SocketFate::Removed),
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Connects to a socket in a directory. A socket is dialled by path; the handle keeps it from
+/// being bent, and short enough for `sun_path`.
+fn dial(directory: &Directory, name: &Name) -> rustix::io::Result<()> {
+    let path = format!("/proc/self/fd/{}/{name}", directory.as_fd().as_raw_fd());
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
+}
