@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::directory::Directory;
 use crate::identifier;
-use crate::path;
 use crate::records::{self, ABSTRACT, Fault, UNIX};
+
+pub mod path;
 
 /// Where shims of a node listen. Both are text.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +94,8 @@ pub fn connect<D: Directory>(
     };
     match address.strip_prefix(UNIX) {
         Some(socket) if !lies_in(socket, node.socket_root) => {
-            let why = format!("its path {socket} is not in the socket directory {}", node.socket_root);
+            let (socket, root) = (socket.escape_default(), node.socket_root.escape_default());
+            let why = format!("its path {socket} is not in the socket directory {root}");
             Err(ConnectError::Record(Fault::Malformed(why)))
         }
         Some(_) => Ok(Endpoint::Path(address)),
@@ -109,3 +111,6 @@ fn lies_in(socket: &str, directory: &str) -> bool {
         !name.is_empty() && parent == path::clean(directory)
     })
 }
+
+#[cfg(test)]
+mod tests;

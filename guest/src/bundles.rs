@@ -3,7 +3,7 @@
 use crate::bindings::dunnage::bundle::filesystem::{Directory, ErrorCode, Spec};
 use crate::bindings::exports::dunnage::bundle::bundles as wit;
 use crate::component::Policy;
-use crate::handle::Lent;
+use crate::directory::Lent;
 use crate::{create, delete, identifier, records, spec};
 
 impl wit::Guest for Policy {

@@ -37,3 +37,36 @@ pub fn decide<'a>(
     let runtime_root = if own.is_empty() { node_runtime_root } else { own };
     Ok(Decision { runtime_root, systemd_cgroup })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_containers_own_runtime_root_wins_when_it_is_not_empty() {
+        let own = |runtime_root| Some(RuncOptions { runtime_root, systemd_cgroup: false });
+        for (node, runc, expected) in [
+            ("", None, ""),
+            ("/run/node", None, "/run/node"),
+            ("/run/node", own(""), "/run/node"),
+            ("/run/node", own("/run/own"), "/run/own"),
+            ("", own("/run/own"), "/run/own"),
+            ("", own(""), ""),
+        ] {
+            assert_eq!(decide("default", "a", node, runc).unwrap().runtime_root, expected);
+        }
+    }
+
+    #[test]
+    fn systemd_is_asked_for_by_the_container_only() {
+        assert!(!decide("default", "a", "", None).unwrap().systemd_cgroup);
+        let runc = RuncOptions { runtime_root: "", systemd_cgroup: true };
+        assert!(decide("default", "a", "", Some(runc)).unwrap().systemd_cgroup);
+    }
+
+    #[test]
+    fn identifiers_are_checked() {
+        assert!(decide("default", "..", "", None).is_err());
+        assert!(decide("", "a", "", None).is_err());
+    }
+}

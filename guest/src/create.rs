@@ -59,3 +59,6 @@ pub fn create<D: Directory>(directory: &D, namespace: &str, id: &str, spec: &[u8
     directory.write_spec_at("config.json", mode, remapped).map_err(at(Step::WriteSpec))?;
     Ok(gid)
 }
+
+#[cfg(test)]
+mod tests;

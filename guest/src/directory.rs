@@ -2,6 +2,12 @@
 
 use alloc::vec::Vec;
 
+#[cfg(target_family = "wasm")]
+mod handle;
+
+#[cfg(target_family = "wasm")]
+pub(crate) use self::handle::Lent;
+
 /// A directory handle, and the spec that can be written into it.
 ///
 /// The functions are those of `wit/filesystem.wit`; the spec of a call is part of the handle.

@@ -67,3 +67,6 @@ pub fn check(identifier: &str) -> Result<(), Fault> {
     }
     if after_separator { Err(Fault::EndsWithSeparator) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

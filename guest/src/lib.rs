@@ -14,16 +14,18 @@ pub mod create;
 pub mod delete;
 pub mod directory;
 pub mod identifier;
-pub mod path;
 pub mod records;
 pub mod spec;
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod testing;
 
 #[cfg(target_family = "wasm")]
 mod bindings;
 #[cfg(target_family = "wasm")]
 mod bundles;
-#[cfg(target_family = "wasm")]
-mod handle;
 #[cfg(target_family = "wasm")]
 mod runtime;
 #[cfg(target_family = "wasm")]

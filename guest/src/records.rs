@@ -3,8 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 
+use crate::address::path;
 use crate::directory::Directory;
-use crate::path;
 
 /// The prefix of an address that names a socket in the file system.
 pub const UNIX: &str = "unix://";
@@ -95,3 +95,6 @@ fn text<D: Directory>(bundle: &D, name: &str) -> Result<Option<String>, Fault<D:
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,13 @@
 
 #![expect(unsafe_code, reason = "a library without std names its memory routines itself")]
 
+mod arena;
+
 use core::alloc::Layout;
 use core::panic::PanicInfo;
 
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ARENA: arena::Arena = arena::Arena::new();
 
 // SAFETY: nothing is declared in the block; it makes the linker take `memcpy` and its kin from the
 // target's libc, and nothing else of it ends up in the component.

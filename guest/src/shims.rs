@@ -6,7 +6,7 @@ use crate::bindings::dunnage::bundle::filesystem::{Directory, ErrorCode};
 use crate::bindings::exports::dunnage::bundle::bundles::{BundleId, IdentifierError, ShimRecords};
 use crate::bindings::exports::dunnage::bundle::shims as wit;
 use crate::component::Policy;
-use crate::handle::Lent;
+use crate::directory::Lent;
 use crate::{address, config, delete};
 
 impl wit::Guest for Policy {

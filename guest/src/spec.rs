@@ -1,4 +1,4 @@
-//! The OCI fields that matter, read as `reference` runtimes written in Go read them, or refused.
+//! The OCI fields that matter, read as runtimes written in Go read them, or refused.
 //!
 //! containerd and runc read `config.json` with Go's `encoding/json`: keys match without regard to
 //! case, duplicates merge, null is taken for anything. A policy with other rules could give a
@@ -11,7 +11,11 @@
 mod reader;
 mod scan;
 
+use alloc::format;
 use alloc::string::String;
+
+/// As deep as Go reads (`maxNestingDepth` of `encoding/json`).
+pub const MAX_DEPTH: usize = 10_000;
 
 /// The class of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +45,8 @@ pub enum Fault {
 pub struct Error {
     /// The class of the refusal.
     pub fault: Fault,
-    /// The value or key it is about, for example `linux.gidMappings[0].hostID`; may be empty.
+    /// The value or key it is about, for example `linux.gidMappings[0].hostID`; empty for the
+    /// document itself and where only line and column are known.
     pub place: String,
     /// The line, counted from 1; 0 if it is not known.
     pub line: u32,
@@ -60,16 +65,15 @@ pub struct Error {
 /// If the spec is not what Go would read, or could be read in two ways.
 pub fn remapped_gid(spec: &[u8]) -> Result<u32, Error> {
     let text = scan::check(spec)?;
-    let gid = reader::read(text)?;
-    // `chown` takes this one for "leave the group alone" (defect D8 of the original).
-    if gid == u32::MAX {
-        return Err(Error {
-            fault: Fault::ReservedGroup,
-            place: "linux.gidMappings".into(),
-            line: 0,
-            column: 0,
-            message: "group 4294967295 is reserved and cannot own a bundle".into(),
-        });
+    let Some(root) = reader::read(text)? else { return Ok(0) };
+    // The original's `chown` did nothing then, and its `chmod` opened the bundle all the same (D8).
+    if root.host == u32::MAX {
+        let place = format!("linux.gidMappings[{}].hostID", root.entry);
+        let message = format!("{place} is 4294967295, which stands for \"no group\" and cannot own a bundle");
+        return Err(Error { fault: Fault::ReservedGroup, place, line: 0, column: 0, message });
     }
-    Ok(gid)
+    Ok(root.host)
 }
+
+#[cfg(test)]
+mod tests;

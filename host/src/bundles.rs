@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod inspect;
+mod kept;
 mod lock;
 mod places;
 mod staging;
@@ -189,7 +190,11 @@ impl Dunnage {
     /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier).
     pub fn locate(&self, id: &BundleId) -> Result<Bundle> {
         let inner = &self.0;
-        inner.policy.check_identifiers(&inner.config, id).map_err(|error| error.during(|| format!("locate {id}")))?;
+        inner
+            .policy
+            .check_identifiers(&inner.config, id)
+            .and_then(|()| create::names(id).map(drop))
+            .map_err(|error| error.during(|| format!("locate {id}")))?;
         Ok(inner.places.bundle(id))
     }
 

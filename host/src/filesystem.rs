@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
-pub(crate) use self::context::{CallError, Context, Stop, Written};
+pub(crate) use self::context::{CallError, Context, Stop};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub use self::lent::DirectoryResource;
 pub(crate) use self::lent::{Access, Lent};
@@ -77,7 +77,8 @@ impl HostDirectory for Context {
         let directory = self.writable(&directory)?;
         let name = self.name(&name)?;
         check_mode(mode, DIRECTORY_MODE)?;
-        directory.create_directory(&name, mode)?;
+        directory.create_subdirectory(&name, mode)?;
+        self.made += 1;
         Ok(())
     }
 
@@ -108,8 +109,9 @@ impl HostDirectory for Context {
         }
         let spec = self.spec(&spec)?.clone();
         self.count_bytes(spec.as_bytes().len() as u64)?;
-        let identity = directory.create_file(&name, spec.as_bytes(), mode, group, self.durable())?;
-        self.written = Some(Written { name, identity });
+        directory.create_file(&name, spec.as_bytes(), mode, group, self.durable())?;
+        self.written = Some(name);
+        self.made += 1;
         Ok(())
     }
 

@@ -1,10 +1,13 @@
 //! Names: single components of a path, the only thing that ever reaches a system call below a
 //! directory handle.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -12,7 +15,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 /// The name of a directory entry: not empty, not `.` or `..`, without `/` and NUL, at most 255
 /// bytes (`NAME_MAX` of Linux).
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Name(CString);
+pub(crate) struct Name(Cow<'static, CStr>);
 
 /// Why a text is no [`Name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +31,11 @@ pub(crate) enum NameError {
 }
 
 impl Name {
+    /// Where the shim mounts the container's root file system.
+    pub(crate) const ROOTFS: Self = Self(Cow::Borrowed(c"rootfs"));
+    /// The OCI spec.
+    pub(crate) const CONFIG: Self = Self(Cow::Borrowed(c"config.json"));
+
     /// Checks a name that comes from outside the host.
     pub(crate) fn new(name: impl AsRef<[u8]>) -> Result<Self, NameError> {
         let name = name.as_ref();
@@ -36,24 +44,23 @@ impl Name {
             b"." | b".." => Err(NameError::Dots),
             _ if name.len() > 255 => Err(NameError::TooLong),
             _ if name.contains(&b'/') => Err(NameError::Separator),
-            _ => CString::new(name).map(Self).map_err(|_| NameError::Separator),
+            _ => CString::new(name).map(|name| Self(Cow::Owned(name))).map_err(|_| NameError::Separator),
         }
     }
 
     /// A name of the host's own choosing for what is not (or no longer) a bundle: `.<name>.<random>`.
     /// No bundle can have it, because ids do not start with a dot, and nobody can guess it.
     pub(crate) fn hidden(&self) -> rustix::io::Result<Self> {
-        let mut random = [0_u8; 8];
-        getrandom(&mut random, GetRandomFlags::empty())?;
+        let random = unique()?;
         // Ids have at most 76 bytes; names in a container's tree may leave no room.
         let shown: String = self.to_string().chars().take(if self.0.count_bytes() > 76 { 40 } else { 76 }).collect();
-        let hidden = format!(".{shown}.{:016x}", u64::from_ne_bytes(random));
+        let hidden = format!(".{shown}.{:016x}", random);
         Self::new(hidden).map_err(|_| Errno::NAMETOOLONG)
     }
 
     /// Whether the name starts with a dot, as those of staging directories and of trash do.
     pub(crate) fn is_hidden(&self) -> bool {
-        self.0.as_bytes().starts_with(b".")
+        self.0.to_bytes().starts_with(b".")
     }
 
     pub(crate) fn as_c_str(&self) -> &CStr {
@@ -61,7 +68,7 @@ impl Name {
     }
 
     pub(crate) fn as_path(&self) -> &Path {
-        Path::new(OsStr::from_bytes(self.0.as_bytes()))
+        Path::new(OsStr::from_bytes(self.0.to_bytes()))
     }
 
     /// The name as text, if it is UTF-8.
@@ -80,6 +87,23 @@ impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// A number that no other process guesses and that this one never has twice: a random start, and
+/// a count that is spread over all bits (multiplying with an odd number loses none).
+fn unique() -> rustix::io::Result<u64> {
+    static START: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let start = match START.get() {
+        Some(start) => *start,
+        None => {
+            let mut random = [0_u8; 8];
+            getrandom(&mut random, GetRandomFlags::empty())?;
+            *START.get_or_init(|| u64::from_ne_bytes(random))
+        }
+    };
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Ok(start.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-pub(crate) use create::FileIdentity;
 pub(crate) use directory::{Directory, Kind, Metadata};
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;

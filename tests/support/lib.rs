@@ -1,1 +1,13 @@
-//! Support.
+//! What the tests share: scratch directories, the binary, specs, and the privileges they need.
+
+pub mod binary;
+pub mod hostile;
+pub mod mounts;
+pub mod privileges;
+pub mod scratch;
+pub mod specs;
+pub mod strace;
+pub mod watchdog;
+
+pub use binary::{Outcome, run};
+pub use scratch::Scratch;

@@ -1,6 +1,6 @@
 //! Building a component for `wasm32-wasip2` from within a build script.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -62,21 +62,22 @@ fn clean_environment(command: &mut Command) {
     }
 }
 
-/// Compiler flags that keep the machine's paths out of the component.
+/// Compiler flags that keep the machine's paths out of the component, and its memory small.
 fn flags(workspace: &Path) -> OsString {
     let cargo_home = std::env::var_os("CARGO_HOME")
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo").into_os_string()));
-    let mut flags = OsString::new();
-    for (from, to) in [(cargo_home, "/cargo"), (Some(workspace.as_os_str().to_owned()), "/dunnage")] {
+    let mut flags = OsString::from("-Clink-arg=-zstack-size=131072");
+    let mut add = |parts: &[&OsStr]| {
+        // How `CARGO_ENCODED_RUSTFLAGS` separates flags, which may contain spaces.
+        flags.push("\u{1f}");
+        parts.iter().for_each(|part| flags.push(part));
+    };
+    // Stack, data, and room for a usual spec without growing. The host clears what a call has
+    // touched, so memory that is never touched costs nothing.
+    add(&[OsStr::new("-Clink-arg=--initial-memory=327680")]);
+    for (from, to) in [(cargo_home.as_deref(), "/cargo"), (Some(workspace.as_os_str()), "/dunnage")] {
         if let Some(from) = from {
-            if !flags.is_empty() {
-                // How `CARGO_ENCODED_RUSTFLAGS` separates flags, which may contain spaces.
-                flags.push("\u{1f}");
-            }
-            flags.push("--remap-path-prefix=");
-            flags.push(from);
-            flags.push("=");
-            flags.push(to);
+            add(&["--remap-path-prefix=".as_ref(), from, "=".as_ref(), to.as_ref()]);
         }
     }
     flags

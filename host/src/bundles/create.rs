@@ -49,8 +49,8 @@ pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<u
 /// The directories of one call, locked, and what of them it has made itself.
 struct Site {
     name: Name,
-    bundles: Directory,
-    work_dirs: Directory,
+    bundles: Arc<Directory>,
+    work_dirs: Arc<Directory>,
     work_dir: Locked,
     made_work_dir: bool,
     staging: Staging,
@@ -157,7 +157,7 @@ pub(super) fn names(id: &BundleId) -> Result<(Name, Name)> {
 fn open_work_dir(work_dirs: &Directory, name: &Name) -> Result<(Locked, bool)> {
     loop {
         if let Some(found) = Locked::open(work_dirs, name, Step::OpenWorkDir)? {
-            check_owner(&found, Step::OpenWorkDir)?;
+            check_owner(&found, found.metadata(), Step::OpenWorkDir)?;
             return Ok((found, false));
         }
         match work_dirs.create_directory(name, PASSABLE) {
@@ -165,9 +165,7 @@ fn open_work_dir(work_dirs: &Directory, name: &Name) -> Result<(Locked, bool)> {
             Err(failure) => return Err(Error::from_failure(Step::OpenWorkDir, &failure)),
             Ok(made) => {
                 // Somebody else may have been faster to lock it, and then it is theirs too.
-                if let Some(locked) = Locked::try_new(made)?
-                    && locked.is_at(work_dirs, name).at_step(Step::OpenWorkDir)?
-                {
+                if let Some(locked) = Locked::new(made, work_dirs, name)? {
                     return Ok((locked, true));
                 }
             }

@@ -61,13 +61,13 @@ pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, force: bool) -> Result<D
 /// A bundle that is to be deleted: it and its work directory, locked.
 struct Target {
     name: Name,
-    bundles: Directory,
+    bundles: Arc<Directory>,
     bundle: Locked,
     work: Option<WorkDir>,
 }
 
 struct WorkDir {
-    parent: Directory,
+    parent: Arc<Directory>,
     directory: Locked,
 }
 
@@ -77,7 +77,7 @@ impl Target {
         let bundles = inner.places.state.namespace(&namespace)?.ok_or_else(|| not_found(inner, id))?;
         let work = WorkDir::open(inner, &namespace, &name)?;
         let bundle = Locked::open(&bundles, &name, Step::OpenBundle)?.ok_or_else(|| not_found(inner, id))?;
-        check_owner(&bundle, Step::OpenBundle)?;
+        check_owner(&bundle, bundle.metadata(), Step::OpenBundle)?;
         Ok(Self { name, bundles, bundle, work })
     }
 
@@ -93,10 +93,7 @@ impl Target {
         }
         let trash = self.retire(inner.config.durable)?;
 
-        let removed = self
-            .bundles
-            .remove_tree(&trash, &self.bundle)
-            .map_err(|failure| leftover(Step::RemoveBundle, &failure, &self.bundles, &trash));
+        let removed = self.remove(&trash);
         clean_socket(inner, id, records, &mut warnings);
         let work_removed = match self.work.take() {
             Some(work) => work.remove(&self.name),
@@ -113,7 +110,7 @@ impl Target {
     /// not ours to do: anywhere but at or under `rootfs`.
     fn find_mounts(&self) -> Result<bool> {
         let mounts = Mounts::below(&self.bundle).at_step(Step::Unmount)?;
-        if let Some(path) = mounts.outside("rootfs") {
+        if let Some(path) = mounts.outside(&Name::ROOTFS) {
             return Err(foreign_mount(&self.bundle, path));
         }
         if let Some(work) = &self.work {
@@ -148,13 +145,19 @@ impl Target {
     /// Takes the bundle's name away: the commit of `delete`. The new name is unique, so that a
     /// leftover of an earlier crash is never in the way (defect D5).
     fn retire(&self, durable: bool) -> Result<Name> {
-        let trash = self.name.hidden().map_err(|errno| {
-            Error::new(ErrorKind::Filesystem, Step::Retire, format!("cannot choose a name: {errno}"))
-        })?;
-        self.bundles.rename(&self.name, &self.bundles, &trash).map_err(|failure| {
-            let error = Error::from_failure(Step::Retire, &failure);
-            if failure.errno() == Errno::BUSY { cannot_unmount(error) } else { error }
-        })?;
+        let trash = loop {
+            let trash = self.name.hidden().map_err(|errno| {
+                Error::new(ErrorKind::Filesystem, Step::Retire, format!("cannot choose a name: {errno}"))
+            })?;
+            match self.bundles.rename(&self.name, &self.bundles, &trash) {
+                Ok(()) => break trash,
+                Err(failure) if failure.errno() == Errno::EXIST => {}
+                Err(failure) => {
+                    let error = Error::from_failure(Step::Retire, &failure);
+                    return Err(if failure.errno() == Errno::BUSY { cannot_unmount(error) } else { error });
+                }
+            }
+        };
         if durable {
             self.bundles.sync().at_step(Step::Retire)?;
         }
@@ -162,15 +165,37 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Removes what was the bundle.
+    fn remove(&self, trash: &Name) -> Result<()> {
+        self.remove_usual(trash)
+            .or_else(|_| self.bundles.remove_tree(trash, &self.bundle))
+            .map_err(|failure| leftover(Step::RemoveBundle, &failure, &self.bundles, trash))
+    }
+
+    /// Most bundles hold nothing but what they were made of: no need to list them.
+    fn remove_usual(&self, trash: &Name) -> crate::sys::Result<()> {
+        self.bundle.unlink(&Name::CONFIG)?;
+        self.bundle.remove_directory(&Name::ROOTFS)?;
+        self.bundles.remove_directory(trash)
+    }
+}
+
 impl WorkDir {
     fn open(inner: &Inner, namespace: &Name, name: &Name) -> Result<Option<Self>> {
         let Some(parent) = inner.places.root.namespace(namespace)? else { return Ok(None) };
         let Some(directory) = Locked::open(&parent, name, Step::OpenWorkDir)? else { return Ok(None) };
-        check_owner(&directory, Step::OpenWorkDir)?;
+        check_owner(&directory, directory.metadata(), Step::OpenWorkDir)?;
         Ok(Some(Self { parent, directory }))
     }
 
     fn remove(&self, name: &Name) -> Result<()> {
+        match self.parent.remove_directory(name) {
+            // The usual case: nobody has put anything there.
+            Ok(()) => return Ok(()),
+            Err(failure) if matches!(failure.errno(), Errno::NOTEMPTY | Errno::EXIST) => {}
+            Err(failure) => return Err(leftover(Step::RemoveWorkDir, &failure, &self.parent, name)),
+        }
         self.parent
             .remove_tree(name, &self.directory)
             .map_err(|failure| leftover(Step::RemoveWorkDir, &failure, &self.parent, name))

@@ -66,7 +66,7 @@ pub(super) fn open(inner: &Inner, id: &BundleId) -> Result<Directory> {
         Err(failure) if failure.errno() == Errno::NOENT => Err(missing()),
         result => {
             let bundle = result.at_step(Step::OpenBundle)?;
-            check_owner(&bundle, Step::OpenBundle)?;
+            check_owner(&bundle, &bundle.metadata().at_step(Step::OpenBundle)?, Step::OpenBundle)?;
             Ok(bundle)
         }
     }

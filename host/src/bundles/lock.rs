@@ -11,19 +11,32 @@ use rustix::io::Errno;
 
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
-use crate::sys::{Crossing, Directory};
+use crate::sys::{Crossing, Directory, Metadata};
 
 /// How long to wait for somebody else. Longer than a deletion waits for a busy mount.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A directory whose lock we hold, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Locked(Arc<Directory>);
+pub(crate) struct Locked {
+    directory: Arc<Directory>,
+    metadata: Metadata,
+}
 
 impl Locked {
-    /// Takes the lock of a directory if it is free.
-    pub(crate) fn try_new(directory: Directory) -> Result<Option<Self>> {
-        Ok(directory.try_lock().at_step(Step::Lock)?.then(|| Self(Arc::new(directory))))
+    /// Locks a directory that was just made under a name. `None` if somebody else has it already,
+    /// or has taken it away.
+    pub(crate) fn new(directory: Directory, parent: &Directory, name: &Name) -> Result<Option<Self>> {
+        if !directory.try_lock().at_step(Step::Lock)? {
+            return Ok(None);
+        }
+        Self::at(directory, parent, name, Step::Lock)
+    }
+
+    /// A directory whose lock was taken, if a name still leads to it.
+    fn at(directory: Directory, parent: &Directory, name: &Name, step: Step) -> Result<Option<Self>> {
+        let found = directory.metadata_if_at(parent, name).at_step(step)?;
+        Ok(found.map(|metadata| Self { directory: Arc::new(directory), metadata }))
     }
 
     /// Opens and locks what has a name, and makes sure that the name still leads there: whoever
@@ -36,34 +49,36 @@ impl Locked {
                 Err(failure) => return Err(not_ours(Error::from_failure(step, &failure), failure.errno())),
                 Ok(directory) => directory,
             };
-            let locked = Self::wait(directory, deadline)?;
-            if locked.is_at(parent, name).at_step(step)? {
+            wait(&directory, deadline)?;
+            if let Some(locked) = Self::at(directory, parent, name, step)? {
                 return Ok(Some(locked));
             }
         }
     }
 
-    /// Waits by asking again: a blocking `flock` could not be given up.
-    fn wait(directory: Directory, deadline: Instant) -> Result<Self> {
-        let mut pause = Duration::from_micros(100);
-        while !directory.try_lock().at_step(Step::Lock)? {
-            if Instant::now() >= deadline {
-                let message = format!(
-                    "somebody else is changing {} and has not finished in {} s",
-                    directory.path().display(),
-                    PATIENCE.as_secs()
-                );
-                return Err(Error::new(ErrorKind::Locked, Step::Lock, message).at(directory.path()));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(5));
-        }
-        Ok(Self(Arc::new(directory)))
+    pub(crate) fn share(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory)
     }
 
-    pub(crate) fn share(&self) -> Arc<Directory> {
-        Arc::clone(&self.0)
+    /// What the directory was when its lock was taken.
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
+}
+
+/// Waits for a lock by asking again: a blocking `flock` could not be given up.
+fn wait(directory: &Directory, deadline: Instant) -> Result<()> {
+    let mut pause = Duration::from_micros(100);
+    while !directory.try_lock().at_step(Step::Lock)? {
+        if Instant::now() >= deadline {
+            let (path, seconds) = (directory.path(), PATIENCE.as_secs());
+            let message = format!("somebody else is changing {} and has not finished in {seconds} s", path.display());
+            return Err(Error::new(ErrorKind::Locked, Step::Lock, message).at(path));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// Says what it means that a directory of ours cannot be opened in a particular way.
@@ -81,12 +96,12 @@ impl Deref for Locked {
     type Target = Directory;
 
     fn deref(&self) -> &Directory {
-        &self.0
+        &self.directory
     }
 }
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        self.0.unlock();
+        self.directory.unlock();
     }
 }

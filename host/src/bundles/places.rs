@@ -1,25 +1,26 @@
 //! Where bundles and work directories lie: the state, root and namespace directories.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::kept::Kept;
 use crate::bundle::{Bundle, BundleId};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::ambient::{self, AmbientError, Made};
-use crate::sys::{Crossing, Directory, effective_ids};
+use crate::sys::{Crossing, Directory, Metadata, effective_ids};
 
 /// The mode of state, root, namespace and work directories: all may pass, only we may list.
 pub(crate) const PASSABLE: u32 = 0o711;
 
-/// A directory that the operator names, opened once and kept.
+/// A directory that the operator names. It and the namespaces in it are opened once and kept.
 #[derive(Debug)]
 pub(crate) struct Base {
     path: PathBuf,
     step: Step,
-    opened: Mutex<Option<Arc<Directory>>>,
+    kept: Kept,
 }
 
 /// The two directories of a namespace, or one of them for all namespaces.
@@ -31,7 +32,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(state: PathBuf, root: PathBuf) -> Self {
-        let base = |path: PathBuf, step| Base { path: absolute(path), step, opened: Mutex::new(None) };
+        let base = |path: PathBuf, step| Base { path: absolute(path), step, kept: Kept::default() };
         Self { state: base(state, Step::OpenState), root: base(root, Step::OpenRoot) }
     }
 
@@ -51,74 +52,84 @@ fn absolute(path: PathBuf) -> PathBuf {
 impl Base {
     /// The directory, or `None` if there is none.
     pub(crate) fn open(&self) -> Result<Option<Arc<Directory>>> {
-        self.open_with(|| match ambient::open_trusted(&self.path) {
+        match self.open_with(|| ambient::open_trusted(&self.path)) {
             Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => Ok(None),
-            result => result.map(Some),
-        })
+            result => result.map(Some).at_step(self.step),
+        }
     }
 
     /// The directory, made if it is missing.
-    pub(crate) fn open_or_make(&self, made: &mut Vec<Made>) -> Result<Arc<Directory>> {
-        let opened = self.open_with(|| ambient::open_or_make_trusted(&self.path, PASSABLE, made).map(Some))?;
-        opened.ok_or_else(|| Error::new(ErrorKind::Filesystem, self.step, "the directory is gone"))
+    fn open_or_make(&self, made: &mut Vec<Made>) -> Result<Arc<Directory>> {
+        self.open_with(|| ambient::open_or_make_trusted(&self.path, PASSABLE, made)).at_step(self.step)
     }
 
-    /// Uses the kept handle as long as the path leads there.
     fn open_with(
         &self,
-        open: impl FnOnce() -> Result<Option<Directory>, AmbientError>,
-    ) -> Result<Option<Arc<Directory>>> {
-        let mut kept = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(directory) = kept.as_ref().filter(|directory| ambient::leads_to(&self.path, directory)) {
-            return Ok(Some(Arc::clone(directory)));
+        open: impl FnOnce() -> Result<Directory, AmbientError>,
+    ) -> Result<Arc<Directory>, AmbientError> {
+        if let Some((directory, _)) = self.kept.get(&self.path) {
+            return Ok(directory);
         }
-        *kept = open().at_step(self.step)?.map(Arc::new);
-        Ok(kept.clone())
+        let directory = Arc::new(open()?);
+        self.kept.keep(self.path.clone(), &directory);
+        Ok(directory)
     }
 
     /// The directory of a namespace, or `None` if there is none. Changes nothing.
-    pub(crate) fn namespace(&self, namespace: &Name) -> Result<Option<Directory>> {
-        let Some(base) = self.open()? else { return Ok(None) };
-        match base.open_directory(namespace, Crossing::Allowed) {
-            Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
-            result => {
-                let directory = result.at_step(Step::OpenNamespace)?;
-                check_owner(&directory, Step::OpenNamespace)?;
-                Ok(Some(directory))
-            }
-        }
+    pub(crate) fn namespace(&self, namespace: &Name) -> Result<Option<Arc<Directory>>> {
+        Ok(self.find_namespace(namespace, |base| base.open())?.map(|(directory, _)| directory))
     }
 
     /// The directory of a namespace, made if it is missing, narrowed if it is too open.
-    pub(crate) fn namespace_or_make(&self, namespace: &Name, made: &mut Vec<Made>) -> Result<Directory> {
+    pub(crate) fn namespace_or_make(&self, namespace: &Name, made: &mut Vec<Made>) -> Result<Arc<Directory>> {
         loop {
-            let base = self.open_or_make(made)?;
-            match base.open_directory(namespace, Crossing::Allowed) {
-                Err(failure) if failure.errno() == Errno::NOENT => {}
-                result => {
-                    let directory = result.at_step(Step::OpenNamespace)?;
-                    narrow(&directory)?;
-                    return Ok(directory);
-                }
+            if let Some((directory, found)) =
+                self.find_namespace(namespace, |base| base.open_or_make(made).map(Some))?
+            {
+                narrow(&directory, &found)?;
+                return Ok(directory);
             }
+            let base = self.open_or_make(made)?;
             match base.create_directory(namespace, PASSABLE) {
                 Ok(directory) => {
                     made.push(Made { parent: base, name: namespace.clone() });
-                    return Ok(directory);
+                    return Ok(Arc::new(directory));
                 }
                 Err(failure) if failure.errno() == Errno::EXIST => {}
                 Err(failure) => return Err(Error::from_failure(Step::OpenNamespace, &failure)),
             }
         }
     }
+
+    fn find_namespace(
+        &self,
+        namespace: &Name,
+        open_base: impl FnOnce(&Self) -> Result<Option<Arc<Directory>>>,
+    ) -> Result<Option<(Arc<Directory>, Metadata)>> {
+        let path = self.path.join(namespace.as_path());
+        let (directory, metadata) = match self.kept.get(&path) {
+            Some(kept) => kept,
+            None => {
+                let Some(base) = open_base(self)? else { return Ok(None) };
+                let directory = match base.open_directory(namespace, Crossing::Allowed) {
+                    Err(failure) if failure.errno() == Errno::NOENT => return Ok(None),
+                    result => Arc::new(result.at_step(Step::OpenNamespace)?),
+                };
+                let metadata = directory.metadata().at_step(Step::OpenNamespace)?;
+                self.kept.keep(path, &directory);
+                (directory, metadata)
+            }
+        };
+        check_owner(&directory, &metadata, Step::OpenNamespace)?;
+        Ok(Some((directory, metadata)))
+    }
 }
 
 /// Refuses a directory of somebody else's.
-pub(crate) fn check_owner(directory: &Directory, step: Step) -> Result<u32> {
+pub(crate) fn check_owner(directory: &Directory, found: &Metadata, step: Step) -> Result<()> {
     let (uid, _) = effective_ids();
-    let found = directory.metadata().at_step(step)?;
     if found.uid == uid {
-        return Ok(found.mode);
+        return Ok(());
     }
     let message = format!("{} belongs to user {}, not to user {uid}", directory.path().display(), found.uid);
     Err(Error::new(ErrorKind::Untrusted, step, message).at(directory.path()))
@@ -126,8 +137,8 @@ pub(crate) fn check_owner(directory: &Directory, step: Step) -> Result<u32> {
 
 /// Takes away what a namespace directory should never have given (CVE-2024-25621 left such ones
 /// behind on real nodes).
-fn narrow(directory: &Directory) -> Result<()> {
-    let mode = check_owner(directory, Step::OpenNamespace)?;
+fn narrow(directory: &Directory, found: &Metadata) -> Result<()> {
+    let mode = found.mode;
     if mode & !PASSABLE != 0 {
         tracing::warn!(path = %directory.path().display(), "namespace directory has mode {mode:04o}, setting {PASSABLE:04o}");
         directory.set_mode(PASSABLE).at_step(Step::OpenNamespace)?;

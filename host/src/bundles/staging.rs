@@ -30,9 +30,7 @@ impl Staging {
                 Err(failure) if failure.errno() == Errno::EXIST => continue,
                 result => result.at_step(Step::Stage)?,
             };
-            if let Some(directory) = Locked::try_new(directory)?
-                && directory.is_at(namespace, &name).at_step(Step::Stage)?
-            {
+            if let Some(directory) = Locked::new(directory, namespace, &name)? {
                 return Ok(Self { name, directory });
             }
         }
@@ -43,41 +41,33 @@ impl Staging {
     }
 
     /// Refuses what is not exactly a bundle, or not what the policy said.
+    ///
+    /// The directory was empty, nobody else could enter it, and the host has counted what it made
+    /// in it: if `rootfs` and `config.json` are there and nothing else was made, nothing else is.
     pub(super) fn verify(&self, built: &Built, spec_size: u64) -> Result<()> {
-        let directory = self.directory.metadata().at_step(Step::Verify)?;
+        let directory = self.directory.share().metadata().at_step(Step::Verify)?;
         let expected = Expected::of(built);
         expected.check("the bundle", &directory, Kind::Directory, DIRECTORY_MODE, Some(expected.group))?;
-        let (mut rootfs, mut config) = (false, false);
-        for entry in self.directory.entries().at_step(Step::Verify)? {
-            let found = self.directory.metadata_at(&entry.name).at_step(Step::Verify)?;
-            match entry.name.as_text() {
-                Some("rootfs") => {
-                    rootfs = true;
-                    expected.check("rootfs", &found, Kind::Directory, DIRECTORY_MODE, None)?;
-                }
-                Some("config.json") => {
-                    config = true;
-                    self.verify_config(&expected, built, &found, spec_size)?;
-                }
-                _ => return Err(broken(format!("it made {}, which is no part of a bundle", entry.name))),
-            }
-        }
-        match (rootfs, config) {
-            (true, true) => Ok(()),
-            (false, _) => Err(broken("it did not make rootfs")),
-            (true, false) => Err(broken("it did not write config.json")),
-        }
+        let rootfs = self.find(&Name::ROOTFS)?;
+        expected.check("rootfs", &rootfs, Kind::Directory, DIRECTORY_MODE, None)?;
+        let config = self.find(&Name::CONFIG)?;
+        Self::verify_config(&expected, built, &config, spec_size)?;
+        if built.made == 2 { Ok(()) } else { Err(broken("it made more than rootfs and config.json")) }
+    }
+
+    fn find(&self, name: &Name) -> Result<Metadata> {
+        self.directory.metadata_at(name).map_err(|failure| match failure.errno() {
+            Errno::NOENT => broken(format!("it did not make {name}")),
+            _ => Error::from_failure(Step::Verify, &failure),
+        })
     }
 
     /// The policy cannot write bytes of its own, so a file that the host wrote for it has the
-    /// caller's bytes; it has to be that file, all of it, and under no second name.
-    fn verify_config(&self, expected: &Expected, built: &Built, found: &Metadata, spec_size: u64) -> Result<()> {
+    /// caller's bytes; it has to be all of them, and the file may have no second name.
+    fn verify_config(expected: &Expected, built: &Built, found: &Metadata, spec_size: u64) -> Result<()> {
         let most = if expected.remapped { FILE_MODE } else { 0o600 };
         expected.check("config.json", found, Kind::Regular, most, None)?;
-        let written = built.written.as_ref().is_some_and(|written| {
-            written.name.as_text() == Some("config.json") && written.identity == found.identity()
-        });
-        if written && found.size == spec_size && found.links == 1 {
+        if built.written == Some(Name::CONFIG) && found.size == spec_size && found.links == 1 {
             Ok(())
         } else {
             Err(broken("config.json is not the file that was written for it"))

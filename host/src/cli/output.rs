@@ -21,7 +21,7 @@ impl Output {
     /// Prints a value as JSON, or else what `table` makes of it.
     pub(super) fn print<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failed> {
         let mut text = match self {
-            Self::Table => table(value),
+            Self::Table => printable(&table(value)),
             Self::Json => serde_json::to_string(value).map_err(|error| Failed::output(&error.into()))?,
         };
         if !text.is_empty() && !text.ends_with('\n') {
@@ -29,6 +29,13 @@ impl Output {
         }
         write_all(text.as_bytes())
     }
+}
+
+/// A table without control characters but the ends of its lines: names and settings come from
+/// policies and file systems, and a terminal would obey them.
+fn printable(table: &str) -> String {
+    let escaped = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
+    table.chars().map(escaped).collect()
 }
 
 /// Writes to standard output and makes sure that it went somewhere.

@@ -1,10 +1,15 @@
 //! Places for calls that run at the same time: as many as the pool has instances.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 pub(super) struct Slots {
-    free: Mutex<u32>,
+    places: Mutex<Places>,
     given_back: Condvar,
+}
+
+struct Places {
+    free: u32,
+    waiting: u32,
 }
 
 /// A place for one call, given back when it is dropped.
@@ -12,22 +17,34 @@ pub(super) struct Slot<'a>(&'a Slots);
 
 impl Slots {
     pub(super) fn new(count: u32) -> Self {
-        Self { free: Mutex::new(count), given_back: Condvar::new() }
+        Self { places: Mutex::new(Places { free: count, waiting: 0 }), given_back: Condvar::new() }
     }
 
     /// Takes a place; waits for one if all are taken. A place is held for one call of the policy,
     /// which is bounded, so the wait is too.
     pub(super) fn take(&self) -> Slot<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.given_back.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
+        let mut places = self.lock();
+        while places.free == 0 {
+            places.waiting += 1;
+            places = self.given_back.wait(places).unwrap_or_else(PoisonError::into_inner);
+            places.waiting -= 1;
+        }
+        places.free -= 1;
         Slot(self)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.given_back.notify_one();
+        let mut places = self.0.lock();
+        places.free += 1;
+        // Waking nobody would cost a system call all the same.
+        if places.waiting > 0 {
+            self.0.given_back.notify_one();
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::name::Name;
 use crate::spec::Spec;
-use crate::sys::{Directory, Failure, FileIdentity};
+use crate::sys::{Directory, Failure};
 
 /// Why a call of the guest is stopped, for good. An ordinary failure is an error code instead.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +51,6 @@ impl From<wasmtime::Error> for CallError {
     }
 }
 
-/// The file that the guest asked to be written.
-#[derive(Debug)]
-pub(crate) struct Written {
-    pub(crate) name: Name,
-    pub(crate) identity: FileIdentity,
-}
-
 /// The state of one call.
 pub(crate) struct Context {
     table: ResourceTable,
@@ -70,7 +63,10 @@ pub(crate) struct Context {
     steps: u32,
     /// The last system call that failed, with all that the guest was not told.
     pub(crate) last_failure: Option<Failure>,
-    pub(crate) written: Option<Written>,
+    /// The file that was written for the guest.
+    pub(crate) written: Option<Name>,
+    /// How many directories and files it has made.
+    pub(crate) made: u32,
 }
 
 impl Context {
@@ -88,6 +84,7 @@ impl Context {
             steps: limits.steps,
             last_failure: None,
             written: None,
+            made: 0,
         }
     }
 
@@ -134,8 +131,11 @@ impl Context {
 
     /// The host's own check of a name that the guest gave.
     pub(super) fn name(&self, name: &str) -> Result<Name, CallError> {
-        Name::new(name)
-            .map_err(|error| Stop::Rule(format!("it named {name:?} where a single name is needed: {error}")).into())
+        Name::new(name).map_err(|error| {
+            // It may be as long as the guest's memory.
+            let shown: String = name.chars().take(256).collect();
+            Stop::Rule(format!("it named {shown:?} where a single name is needed: {error}")).into()
+        })
     }
 
     /// The host's own check of a group that the guest gave.

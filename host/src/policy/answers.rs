@@ -15,8 +15,26 @@ pub(crate) struct ShimRecords {
 
 impl From<wit::ShimRecords> for ShimRecords {
     fn from(records: wit::ShimRecords) -> Self {
-        Self { address: records.address.map_err(fault_text), pid: records.pid.map_err(fault_text) }
+        let address = records.address.map_err(fault_text).and_then(|address| match address {
+            Some(text) if !is_address(&text) => Err("the policy answered no single line of text".to_owned()),
+            address => Ok(address),
+        });
+        Self { address, pid: records.pid.map_err(fault_text) }
     }
+}
+
+/// Whether an address is one line of a bounded length: programs read it, terminals show it.
+fn is_address(text: &str) -> bool {
+    text.len() <= 4096 && !text.chars().any(char::is_control)
+}
+
+/// The host's own check of an address that the policy answered.
+pub(super) fn checked_address(address: String) -> Result<String, Error> {
+    if is_address(&address) {
+        return Ok(address);
+    }
+    let message = "the policy broke a rule: it answered an address that is no single line of text";
+    Err(Error::new(ErrorKind::PolicyBroken, Step::Decide, message))
 }
 
 pub(super) fn identifier_error(id: &BundleId, error: wit::IdentifierError) -> Error {

@@ -10,7 +10,8 @@ use crate::bindings::exports::dunnage::bundle::{bundles as wit, shims};
 use crate::bundle::BundleId;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::filesystem::{Context, Lent, Written};
+use crate::filesystem::{Context, Lent};
+use crate::name::Name;
 use crate::spec::Spec;
 
 /// What the policy says it has built in the staging directory.
@@ -18,7 +19,9 @@ use crate::spec::Spec;
 pub(crate) struct Built {
     pub(crate) remapped_gid: u32,
     /// The file that the host wrote for it.
-    pub(crate) written: Option<Written>,
+    pub(crate) written: Option<Name>,
+    /// How many directories and files the host made for it.
+    pub(crate) made: u32,
 }
 
 impl Policy {
@@ -70,7 +73,7 @@ impl Policy {
             wit::CreateError::Filesystem(failure) => answers::create_failure(failure, context.last_failure.as_ref()),
         })?;
         check_answered_group(config, created.remapped_gid)?;
-        Ok(Built { remapped_gid: created.remapped_gid, written: context.written })
+        Ok(Built { remapped_gid: created.remapped_gid, written: context.written, made: context.made })
     }
 
     /// `bundles.delete`.
@@ -97,14 +100,14 @@ impl Policy {
         let (answer, _) = self.call(config, |store, policy| {
             policy.dunnage_bundle_shims().call_address(store, &id.into(), &node_addresses(config))
         })?;
-        answer.map_err(|error| answers::identifier_error(id, error))
+        answer.map_err(|error| answers::identifier_error(id, error)).and_then(answers::checked_address)
     }
 
     /// `shims.legacy-address`.
     pub(crate) fn legacy_shim_address(&self, config: &Config, id: &BundleId) -> Result<String> {
         let (answer, _) =
             self.call(config, |store, policy| policy.dunnage_bundle_shims().call_legacy_address(store, &id.into()))?;
-        answer.map_err(|error| answers::identifier_error(id, error))
+        answer.map_err(|error| answers::identifier_error(id, error)).and_then(answers::checked_address)
     }
 
     /// `shims.connect-address`.
@@ -125,7 +128,7 @@ impl Policy {
                 allow_legacy,
             )
         })?;
-        answer.map_err(|error| match error {
+        let endpoint = answer.map_err(|error| match error {
             shims::ConnectError::Identifier(error) => answers::identifier_error(id, error),
             shims::ConnectError::NoAddress => {
                 Error::new(ErrorKind::NoAddress, Step::Decide, "no shim address is on file, and the legacy address is not allowed")
@@ -135,7 +138,9 @@ impl Policy {
                 Error::new(ErrorKind::NoAddress, Step::Decide, message)
             }
             shims::ConnectError::Record(fault) => answers::bad_record("address", fault),
-        })
+        })?;
+        let address = answers::checked_address(endpoint.address)?;
+        Ok(shims::Endpoint { address, ..endpoint })
     }
 
     /// `shims.config`.

@@ -10,10 +10,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
 
-use super::directory::{Directory, Kind, Metadata, metadata_of};
+use super::directory::{Directory, Kind, Metadata, metadata_of, metadata_of_path as path_metadata};
 use super::open::{Crossing, open_below};
 use super::process::effective_ids;
 use super::{Failure, retry};
@@ -211,11 +211,7 @@ fn components(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// Whether a path still leads to a directory that was opened by it.
-pub(crate) fn leads_to(path: &Path, directory: &Directory) -> bool {
-    let now = retry(|| statx(CWD, path, AtFlags::empty(), StatxFlags::INO));
-    match (now, directory.metadata()) {
-        (Ok(now), Ok(then)) => ((now.stx_dev_major, now.stx_dev_minor), now.stx_ino) == (then.device, then.inode),
-        _ => false,
-    }
+/// What a path leads to now; a link at its end is not followed.
+pub(crate) fn metadata_of_path(path: &Path) -> Option<Metadata> {
+    path_metadata(path).ok()
 }

@@ -6,33 +6,36 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags, chmod, fchmod, fchown, fsync, mkdirat};
 use rustix::io::{Errno, write};
 
-use super::directory::{Directory, Metadata, metadata_of};
+use super::directory::Directory;
 use super::open::{Crossing, open_below};
 use super::process::effective_ids;
 use super::{Failure, Result, acl, retry};
 use crate::name::Name;
-
-/// Which file it is, however it is called later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileIdentity {
-    pub(crate) device: (u32, u32),
-    pub(crate) inode: u64,
-}
-
-impl Metadata {
-    pub(crate) fn identity(&self) -> FileIdentity {
-        FileIdentity { device: self.device, inode: self.inode }
-    }
-}
 
 impl Directory {
     /// Makes a directory, opens it, and gives it exactly this mode and our own group.
     ///
     /// Fails with `EEXIST` if the name is taken. Whatever else fails, the directory is gone again.
     pub(crate) fn create_directory(&self, name: &Name, mode: u32) -> Result<Directory> {
-        let path = self.path_of(name);
+        self.make_directory(name, mode)?;
+        self.settle_new_directory(name, mode)
+    }
+
+    /// Makes a directory in one that this crate has made, and so has no ACL to inherit: it need
+    /// not be opened if its mode and group are right at once.
+    pub(crate) fn create_subdirectory(&self, name: &Name, mode: u32) -> Result<()> {
+        self.make_directory(name, mode)?;
+        let (uid, gid) = effective_ids();
+        let right = self.metadata_at(name).map(|made| (made.mode, made.uid, made.gid) == (mode, uid, gid));
+        if right == Ok(true) { Ok(()) } else { self.settle_new_directory(name, mode).map(drop) }
+    }
+
+    fn make_directory(&self, name: &Name, mode: u32) -> Result<()> {
         retry(|| mkdirat(self.as_fd(), name.as_c_str(), Mode::from_raw_mode(mode)))
-            .map_err(|errno| Failure::new("mkdirat", &path, errno).with(format!("{mode:04o}")))?;
+            .map_err(|errno| Failure::new("mkdirat", self.path_of(name), errno).with(format!("{mode:04o}")))
+    }
+
+    fn settle_new_directory(&self, name: &Name, mode: u32) -> Result<Directory> {
         self.open_own_directory(name).and_then(|made| made.settle(mode).map(|()| made)).inspect_err(|_| {
             if let Err(failure) = self.remove_directory(name) {
                 tracing::warn!(%failure, "cannot take a new directory back");
@@ -98,7 +101,7 @@ impl Directory {
         mode: u32,
         group: Option<u32>,
         durable: bool,
-    ) -> Result<FileIdentity> {
+    ) -> Result<()> {
         let fail = |call, errno| Failure::new(call, self.path_of(name), errno);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let owner_only = Mode::from_raw_mode(mode & 0o700);
@@ -119,7 +122,7 @@ fn fill(
     mode: u32,
     group: Option<u32>,
     durable: bool,
-) -> std::result::Result<FileIdentity, (&'static str, Errno)> {
+) -> std::result::Result<(), (&'static str, Errno)> {
     let mut rest = content;
     while !rest.is_empty() {
         match retry(|| write(fd, rest)).map_err(|errno| ("write", errno))? {
@@ -130,14 +133,11 @@ fn fill(
     if let Some(gid) = group {
         change_group(fd.as_fd(), gid).map_err(|errno| ("fchown", errno))?;
     }
-    let found = metadata_of(fd.as_fd()).map_err(|errno| ("statx", errno))?;
-    if found.mode != mode {
-        change_mode(fd.as_fd(), mode).map_err(|errno| ("fchmod", errno))?;
-    }
+    change_mode(fd.as_fd(), mode).map_err(|errno| ("fchmod", errno))?;
     if durable {
         retry(|| fsync(fd)).map_err(|errno| ("fsync", errno))?;
     }
-    Ok(found.identity())
+    Ok(())
 }
 
 fn change_group(fd: BorrowedFd<'_>, gid: u32) -> rustix::io::Result<()> {

@@ -3,11 +3,13 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Statx, StatxAttributes, StatxFlags,
-    flock, fsync, renameat_with, seek, statx,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Statx, StatxAttributes,
+    StatxFlags, flock, fsync, renameat_with, seek, statx,
 };
 use rustix::io::Errno;
 
@@ -20,6 +22,9 @@ use crate::name::Name;
 pub(crate) struct Directory {
     fd: OwnedFd,
     path: PathBuf,
+    identity: OnceLock<FileIdentity>,
+    /// Whether it has been listed: the offset belongs to the handle.
+    listed: AtomicBool,
 }
 
 /// What kind of file an entry is.
@@ -58,16 +63,28 @@ pub(crate) struct Metadata {
     pub(crate) mount_root: Option<bool>,
 }
 
+/// Which file it is, however it is called later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: (u32, u32),
+    inode: u64,
+}
+
 impl Metadata {
-    pub(crate) fn same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+    pub(crate) fn identity(&self) -> FileIdentity {
+        FileIdentity { device: self.device, inode: self.inode }
     }
 }
 
 impl Directory {
     /// Wraps a handle whose path is known.
     pub(super) fn from_fd_unchecked(fd: OwnedFd, path: PathBuf) -> Self {
-        Self { fd, path }
+        Self { fd, path, identity: OnceLock::new(), listed: AtomicBool::new(false) }
+    }
+
+    /// Which directory it is; `None` only if the file system does not answer.
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
+        self.identity.get().copied().or_else(|| self.metadata().ok().map(|metadata| metadata.identity()))
     }
 
     /// The path it was opened by, for messages.
@@ -85,7 +102,7 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let path = self.path_of(name);
         match open_below(self.as_fd(), name, flags, Mode::empty(), crossing) {
-            Ok(fd) => Ok(Self { fd, path }),
+            Ok(fd) => Ok(Self::from_fd_unchecked(fd, path)),
             Err(errno) => Err(Failure::new("openat2", path, errno)),
         }
     }
@@ -117,7 +134,9 @@ impl Directory {
 
     /// What the directory itself is.
     pub(crate) fn metadata(&self) -> Result<Metadata> {
-        metadata_of(self.as_fd()).map_err(|errno| Failure::new("statx", &self.path, errno))
+        let metadata = metadata_of(self.as_fd()).map_err(|errno| Failure::new("statx", &self.path, errno))?;
+        self.identity.get_or_init(|| metadata.identity());
+        Ok(metadata)
     }
 
     /// What an entry is; a link is not followed.
@@ -125,11 +144,11 @@ impl Directory {
         metadata_at(self.as_fd(), name).map_err(|errno| Failure::new("statx", self.path_of(name), errno))
     }
 
-    /// Whether a name leads to this very directory.
-    pub(crate) fn is_at(&self, parent: &Self, name: &Name) -> Result<bool> {
+    /// What this directory is, if a name leads to it.
+    pub(crate) fn metadata_if_at(&self, parent: &Self, name: &Name) -> Result<Option<Metadata>> {
         match parent.metadata_at(name) {
-            Ok(found) => Ok(found.same_file(&self.metadata()?)),
-            Err(failure) if failure.errno() == Errno::NOENT => Ok(false),
+            Ok(found) => Ok((Some(found.identity()) == self.identity()).then_some(found)),
+            Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -137,8 +156,9 @@ impl Directory {
     /// All entries but `.` and `..`.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let fail = |errno| Failure::new("getdents64", &self.path, errno);
-        // The offset belongs to the handle, and somebody may have listed it before.
-        seek(&self.fd, SeekFrom::Start(0)).map_err(fail)?;
+        if self.listed.swap(true, Ordering::Relaxed) {
+            seek(&self.fd, SeekFrom::Start(0)).map_err(fail)?;
+        }
         let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
         let mut listing = RawDir::new(self.as_fd(), &mut buffer);
         let mut entries = Vec::new();
@@ -214,6 +234,16 @@ pub(super) fn metadata_of(fd: BorrowedFd<'_>) -> rustix::io::Result<Metadata> {
 pub(super) fn metadata_at(directory: BorrowedFd<'_>, name: &Name) -> rustix::io::Result<Metadata> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     retry(|| statx(directory, name.as_c_str(), flags, mask())).map(|stat| translate(&stat))
+}
+
+/// What a path leads to, links followed: for the magic links of `/proc` only.
+pub(super) fn metadata_of_target(path: &Path) -> rustix::io::Result<Metadata> {
+    retry(|| statx(CWD, path, AtFlags::NO_AUTOMOUNT, mask())).map(|stat| translate(&stat))
+}
+
+pub(super) fn metadata_of_path(path: &Path) -> rustix::io::Result<Metadata> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    retry(|| statx(CWD, path, flags, mask())).map(|stat| translate(&stat))
 }
 
 fn mask() -> StatxFlags {

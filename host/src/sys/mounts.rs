@@ -15,7 +15,8 @@ use super::open::{Crossing, open_below};
 use super::{Failure, Result};
 use crate::name::Name;
 
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// The table of this thread: one that has unshared its mount namespace sees another than `self`.
+const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 
 /// The mount points at and below a directory, relative to it (an empty path is the directory
 /// itself), in the order in which the kernel lists them. What is mounted twice is listed twice.
@@ -40,8 +41,8 @@ impl Mounts {
     }
 
     /// The first mount that does not lie at or under an entry.
-    pub(crate) fn outside(&self, allowed: &str) -> Option<&Path> {
-        self.0.iter().find(|path| !path.starts_with(allowed)).map(PathBuf::as_path)
+    pub(crate) fn outside(&self, allowed: &Name) -> Option<&Path> {
+        self.0.iter().find(|path| !path.starts_with(allowed.as_path())).map(PathBuf::as_path)
     }
 
     /// The first mount, if there is any.
@@ -59,7 +60,9 @@ fn holds_no_mount(directory: &Directory) -> Result<bool> {
         };
         match (metadata.mount_root, metadata.kind) {
             (Some(false), Kind::Directory) => {
-                if !directory.open_directory(&entry.name, Crossing::Refused)?.entries()?.is_empty() {
+                // What we may not look into (a container took its owner's rights away) could hide one.
+                let inside = directory.open_directory(&entry.name, Crossing::Refused).and_then(|inside| inside.entries());
+                if !inside.is_ok_and(|entries| entries.is_empty()) {
                     return Ok(false);
                 }
             }
@@ -184,8 +187,8 @@ mod tests {
     #[test]
     fn mounts_outside_rootfs_are_named() {
         let mounts = |paths: &[&str]| Mounts(paths.iter().map(PathBuf::from).collect());
-        assert_eq!(mounts(&["rootfs", "rootfs/proc"]).outside("rootfs"), None);
-        assert_eq!(mounts(&["rootfs", "rootfs2"]).outside("rootfs"), Some(Path::new("rootfs2")));
-        assert_eq!(mounts(&[""]).outside("rootfs"), Some(Path::new("")));
+        assert_eq!(mounts(&["rootfs", "rootfs/proc"]).outside(&Name::ROOTFS), None);
+        assert_eq!(mounts(&["rootfs", "rootfs2"]).outside(&Name::ROOTFS), Some(Path::new("rootfs2")));
+        assert_eq!(mounts(&[""]).outside(&Name::ROOTFS), Some(Path::new("")));
     }
 }

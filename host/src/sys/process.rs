@@ -1,19 +1,24 @@
 //! Who we are, and whether a process on file is still the shim it was.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getegid, geteuid, pidfd_open, pidfd_send_signal};
 
-use super::directory::Directory;
-use super::{Failure, Result, retry};
+use super::directory::{Directory, metadata_of_target};
+use super::{Failure, Result};
 
 /// The effective user and group of this process: what it makes belongs to them.
+///
+/// They are asked for once. A process that changes them later finds its own directories foreign,
+/// and is refused.
 pub(crate) fn effective_ids() -> (u32, u32) {
-    (geteuid().as_raw(), getegid().as_raw())
+    static IDS: OnceLock<(u32, u32)> = OnceLock::new();
+    *IDS.get_or_init(|| (geteuid().as_raw(), getegid().as_raw()))
 }
 
 /// A running process that is the shim of a bundle.
@@ -46,11 +51,8 @@ impl ShimProcess {
             return Ok(None);
         }
         let directory = format!("{process}/cwd");
-        let in_bundle = match retry(|| statx(CWD, &directory, AtFlags::empty(), StatxFlags::BASIC_STATS)) {
-            Ok(stat) => {
-                let bundle = bundle.metadata()?;
-                ((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino) == (bundle.device, bundle.inode)
-            }
+        let in_bundle = match metadata_of_target(Path::new(&directory)) {
+            Ok(found) => Some(found.identity()) == bundle.identity(),
             // It ended meanwhile, or has ended and waits to be reaped.
             Err(Errno::NOENT | Errno::SRCH) => false,
             // A process of another user, or one that outranks us: no shim of a bundle of ours.

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
+use serde::de;
 use serde_json::error::Category;
 
 use crate::spec::{Error, Fault};
@@ -19,6 +20,27 @@ pub(super) enum Place {
     Field(usize, &'static str),
 }
 
+impl Place {
+    /// The place of a known member of an object.
+    pub(super) fn member(self, name: &'static str) -> Self {
+        match self {
+            Self::Document => Self::Linux,
+            Self::Linux => Self::Mappings,
+            Self::Entry(index) => Self::Field(index, name),
+            Self::Mappings | Self::Field(..) => self,
+        }
+    }
+
+    fn complaint(self) -> String {
+        match self {
+            Self::Document => "the document is not an object".into(),
+            Self::Linux | Self::Entry(_) => format!("{self} is not an object"),
+            Self::Mappings => format!("{self} is not an array"),
+            Self::Field(..) => format!("{self} is not a number"),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -30,6 +52,9 @@ impl fmt::Display for Place {
         }
     }
 }
+
+/// serde_json refuses numbers beyond `f64` while it reads them, as if they were no JSON.
+const OUT_OF_RANGE: &str = "number out of range";
 
 #[derive(Default)]
 pub(super) struct Track {
@@ -44,39 +69,44 @@ impl Track {
     }
 
     /// Notes why the reader stops, and makes the error that stops it.
-    pub(super) fn refuse<E: serde::de::Error>(&self, fault: Fault, message: impl Into<String>) -> E {
-        self.refused.replace(Some((fault, message.into())));
+    pub(super) fn refuse<E: de::Error>(&self, fault: Fault, message: String) -> E {
+        self.refused.replace(Some((fault, message)));
         E::custom("refused")
+    }
+
+    /// Refuses the value that is being read for its type.
+    pub(super) fn wrong_type<E: de::Error>(&self) -> E {
+        self.refuse(Fault::WrongType, self.place.get().complaint())
+    }
+
+    /// Refuses the number that is being read.
+    pub(super) fn bad_number<E: de::Error>(&self) -> E {
+        self.refuse(Fault::Number, self.number_complaint())
+    }
+
+    fn number_complaint(&self) -> String {
+        format!("{} is not a number from 0 to 4294967295 in plain digits", self.place.get())
     }
 
     /// Puts what is known about an error together.
     pub(super) fn explain(&self, error: &serde_json::Error) -> Error {
         let place = self.place.get();
+        let text = error.to_string();
+        // Without the place, which is told apart.
+        let cause = text.split_once(" at line ").map_or(text.as_str(), |(cause, _)| cause);
         let (fault, message) = match (self.refused.take(), error.classify()) {
             (Some(refused), _) => refused,
-            (None, Category::Data) => {
-                let message = if matches!(place, Place::Field(..)) {
-                    "a number is needed"
-                } else if matches!(place, Place::Mappings) {
-                    "an array is needed"
-                } else {
-                    "an object is needed"
-                };
-                (Fault::WrongType, message.into())
+            (None, _) if cause == OUT_OF_RANGE && matches!(place, Place::Field(..)) => {
+                (Fault::Number, self.number_complaint())
             }
-            // A number beyond `f64` is not well-formed to serde_json; Go's complaint is its type.
-            (None, _) if matches!(place, Place::Field(..)) && error.to_string().starts_with("number out of range") => {
-                (Fault::Number, "the number is out of range".into())
+            (None, _) if cause == OUT_OF_RANGE => (Fault::WrongType, place.complaint()),
+            (None, Category::Data) => (Fault::WrongType, place.complaint()),
+            (None, Category::Syntax | Category::Eof | Category::Io) => {
+                (Fault::Syntax, format!("not valid JSON: {cause}"))
             }
-            (None, _) => (Fault::Syntax, format!("not valid JSON: {}", bare(&error.to_string()))),
         };
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let place = if fault == Fault::Syntax { String::new() } else { place.to_string() };
         Error { fault, place, line: number(error.line()), column: number(error.column()), message }
     }
-}
-
-/// serde_json's message without the place, which is told apart.
-fn bare(message: &str) -> &str {
-    message.split_once(" at line ").map_or(message, |(bare, _)| bare)
 }

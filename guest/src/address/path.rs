@@ -45,3 +45,6 @@ pub fn clean(path: &str) -> String {
     }
     clean
 }
+
+#[cfg(test)]
+mod tests;
