@@ -1,8 +1,7 @@
 //! Builds the policy, or takes the bytes that the package brings.
 
 #[path = "src/component.rs"]
-#[expect(unreachable_pub, reason = "the library has it too")]
-mod component;
+pub mod component;
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +18,11 @@ fn main() -> Result<(), String> {
             component::build(workspace, "dunnage-policy", &out)?
         }
         // Outside the repository there is no guest to build.
-        None => here.join("policy.wasm"),
+        None => {
+            let brought = here.join("policy.wasm");
+            println!("cargo::rerun-if-changed={}", brought.display());
+            brought
+        }
     };
     std::fs::copy(&component, out.join("policy.wasm"))
         .map(drop)

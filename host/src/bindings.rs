@@ -1,7 +1,7 @@
 //! The host's side of the contract in `wit/`.
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "wit",
     world: "policy",
     imports: { default: trappable },
     trappable_error_type: {

@@ -42,7 +42,7 @@ impl Dunnage {
     }
 
     pub(crate) fn from_config(config: Config) -> Result<Self> {
-        let policy = Policy::load(&config)?;
+        let policy = Policy::load(&config).map_err(|error| error.during(|| "start the policy".to_owned()))?;
         let places = Places::new(config.state.clone(), config.root.clone());
         Ok(Self(Arc::new(Inner { config, places, policy })))
     }

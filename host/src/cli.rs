@@ -9,6 +9,7 @@ mod output;
 mod policy;
 mod shim;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -69,6 +70,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    output::check_open()?;
     let global = &cli.global;
     match cli.command {
         Command::Create(command) => command.run(global),
@@ -98,6 +100,7 @@ fn start_logging(verbose: u8) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
         .log_internal_errors(false)

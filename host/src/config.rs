@@ -158,7 +158,7 @@ impl Builder {
             if path.as_os_str().is_empty() || path.to_str().is_none_or(|text| text.contains('\0')) {
                 let message =
                     format!("{path:?} is no path of a directory (it has to be UTF-8, since policies read it)");
-                return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message));
+                return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message).with_operation("set up"));
             }
         }
         crate::Dunnage::from_config(self.config)

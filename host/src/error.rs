@@ -266,6 +266,13 @@ impl Error {
         self
     }
 
+    /// The same error as part of a larger operation, for example `create default/web-1`.
+    #[must_use]
+    pub fn with_operation(mut self, operation: impl Into<String>) -> Self {
+        self.0.operation = Some(operation.into());
+        self
+    }
+
     /// What kind of failure it was.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -1,4 +1,56 @@
-//! Dunnage: bundles for containers, decided on by a sandboxed policy.
+//! Bundles for containers on Linux nodes, with every decision over untrusted input taken by a
+//! sandboxed WebAssembly component.
+//!
+//! A *bundle* is the directory that a container starts from: its OCI spec (`config.json`) and the
+//! mount point of its root file system (`rootfs`). This crate makes, finds and removes bundles, and
+//! gives them to the right group when a user namespace remaps GID 0. It does the job of containerd's
+//! Linux runtime v1 (`bundle.go`).
+//!
+//! The spec, the id and the files in a bundle are untrusted, so this crate does not look at them.
+//! A *policy*, a component that can touch nothing but the one directory it was lent for one call,
+//! decides; this crate performs the system calls, checks what was made, and publishes it. The
+//! shipped policy is compiled ahead of time and embedded. See `wit/` for the contract.
+//!
+//! # Example
+//!
+//! ```
+//! use dunnage::{BundleId, Dunnage, ErrorKind, Scope, Spec};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scratch = tempfile::tempdir()?;
+//! let dunnage = Dunnage::builder()
+//!     .state(scratch.path().join("state"))
+//!     .root(scratch.path().join("root"))
+//!     .build()?;
+//!
+//! let spec = Spec::new(*br#"{"ociVersion": "1.0.2", "linux": {"gidMappings": []}}"#);
+//! assert_eq!(dunnage.remapped_gid(&spec)?, 0);
+//!
+//! let id = BundleId::new("default", "web-1");
+//! let created = dunnage.create(&id, &spec)?;
+//! assert!(created.bundle.path().join("rootfs").is_dir());
+//! assert_eq!(std::fs::read(created.bundle.path().join("config.json"))?, spec.as_bytes());
+//!
+//! // A daemon can act on errors: each has a kind, a step, and often a path and an errno.
+//! let error = dunnage.create(&id, &spec).unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::Exists);
+//!
+//! assert_eq!(dunnage.list(Scope::All)?.len(), 1);
+//! assert_eq!(dunnage.inspect(&id)?.address, Ok(None));
+//!
+//! assert!(dunnage.delete(&id, false)?.deleted);
+//! // Gone already is no error.
+//! assert!(!dunnage.delete(&id, false)?.deleted);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Threads, signals, memory
+//!
+//! [`Dunnage`] is `Send + Sync` and cheap to clone. It starts one thread, which sleeps while no
+//! call runs. wasmtime installs a handler for `SIGSEGV`, `SIGBUS`, `SIGILL` and `SIGFPE` that
+//! passes on what is not its own. Each call that may run at the same time
+//! ([`Limits::concurrent_calls`]) reserves about 4 GiB of address space (not memory).
 
 mod bindings;
 mod bundle;

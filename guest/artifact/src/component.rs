@@ -29,7 +29,7 @@ pub fn build(workspace: &Path, package: &str, out: &Path) -> Result<PathBuf, Str
         .args(["--package", package])
         .arg("--target-dir")
         .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace)?);
     let output = command.output().map_err(|error| format!("cannot run {}: {error}", cargo.display()))?;
     if !output.status.success() {
         return Err(format!("building the component {package} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
@@ -41,8 +41,8 @@ pub fn build(workspace: &Path, package: &str, out: &Path) -> Result<PathBuf, Str
 /// Takes away what the outer cargo has set: it is about another build. What says where things
 /// are, and how to reach the registry, stays.
 fn clean_environment(command: &mut Command) {
-    const KEPT: [&str; 4] = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRIES_"];
-    const TAKEN: [&str; 9] = [
+    const KEPT: [&str; 5] = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_"];
+    const TAKEN: [&str; 14] = [
         "RUSTFLAGS",
         "RUSTDOCFLAGS",
         "RUSTC",
@@ -51,7 +51,12 @@ fn clean_environment(command: &mut Command) {
         "RUSTC_WORKSPACE_WRAPPER",
         "RUSTC_LINKER",
         "TARGET",
+        "HOST",
+        "PROFILE",
+        "OPT_LEVEL",
+        "DEBUG",
         "CLIPPY_ARGS",
+        "CLIPPY_CONF_DIR",
     ];
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -63,7 +68,8 @@ fn clean_environment(command: &mut Command) {
 }
 
 /// Compiler flags that keep the machine's paths out of the component, and its memory small.
-fn flags(workspace: &Path) -> OsString {
+fn flags(workspace: &Path) -> Result<OsString, String> {
+    let sysroot = OsString::from(ask_rustc(&["--print", "sysroot"])?);
     let cargo_home = std::env::var_os("CARGO_HOME")
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo").into_os_string()));
     let mut flags = OsString::from("-Clink-arg=-zstack-size=131072");
@@ -75,12 +81,14 @@ fn flags(workspace: &Path) -> OsString {
     // Stack, data, and room for a usual spec without growing. The host clears what a call has
     // touched, so memory that is never touched costs nothing.
     add(&[OsStr::new("-Clink-arg=--initial-memory=327680")]);
-    for (from, to) in [(cargo_home.as_deref(), "/cargo"), (Some(workspace.as_os_str()), "/dunnage")] {
+    let workspace = workspace.as_os_str();
+    let paths = [(cargo_home.as_deref(), "/cargo"), (Some(&*sysroot), "/rust"), (Some(workspace), "/dunnage")];
+    for (from, to) in paths {
         if let Some(from) = from {
             add(&["--remap-path-prefix=".as_ref(), from, "=".as_ref(), to.as_ref()]);
         }
     }
-    flags
+    Ok(flags)
 }
 
 /// Makes sure that the target's library is there. `rust-toolchain.toml` asks for it, but rustup
@@ -101,10 +109,19 @@ fn require_target() -> Result<(), String> {
 }
 
 fn is_installed() -> Result<bool, String> {
+    Ok(Path::new(&ask_rustc(&["--print", "target-libdir", "--target", TARGET])?).is_dir())
+}
+
+fn ask_rustc(arguments: &[&str]) -> Result<String, String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(&rustc)
-        .args(["--print", "target-libdir", "--target", TARGET])
+        .args(arguments)
         .output()
         .map_err(|error| format!("cannot run {}: {error}", rustc.display()))?;
-    Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    } else {
+        let why = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{} {} failed: {why}", rustc.display(), arguments.join(" ")))
+    }
 }

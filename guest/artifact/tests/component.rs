@@ -15,6 +15,7 @@ struct Found {
 }
 
 /// Goes through all sections, those of nested modules and components too.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a component has many kinds of sections, and few matter here")]
 fn look_into(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
     let mut found = Found::default();
     let mut nesting = 0_usize;

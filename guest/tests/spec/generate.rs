@@ -231,7 +231,7 @@ pub(crate) fn mutate(mut spec: Vec<u8>, choices: &mut Choices<'_>) -> Vec<u8> {
     const TARGETS: &[&[u8]] =
         &[b"linux", b"gidMappings", b"containerID", b"hostID", b"size", b":0", b":1", b"[{", b"{"];
     for _ in 0..choices.byte() % 4 {
-        let at = if choices.byte() % 2 == 0 {
+        let at = if choices.one_in(2) {
             let target = TARGETS[choices.below(TARGETS.len())];
             let found = spec.windows(target.len()).position(|window| window == target).unwrap_or(0);
             (found + choices.below(target.len() + 2)).min(spec.len())

@@ -72,7 +72,7 @@ impl Decoder<'_> {
                     match self.tree.node(value) {
                         Node::Null => linux = None,
                         Node::Object(members) => self.linux(members, linux.get_or_insert_default()),
-                        _ => self.refuse(Fault::WrongType),
+                        Node::Scalar | Node::Number(_) | Node::Array(_) => self.refuse(Fault::WrongType),
                     }
                 }
             }
@@ -96,7 +96,7 @@ impl Decoder<'_> {
                     }
                     slice.length = entries.len();
                 }
-                _ => self.refuse(Fault::WrongType),
+                Node::Scalar | Node::Number(_) | Node::Object(_) => self.refuse(Fault::WrongType),
             }
         }
     }
@@ -112,11 +112,11 @@ impl Decoder<'_> {
                             Ok(number) if digits.bytes().all(|byte| byte.is_ascii_digit()) => fields[field] = number,
                             _ => self.refuse(Fault::Number),
                         },
-                        _ => self.refuse(Fault::WrongType),
+                        Node::Scalar | Node::Array(_) | Node::Object(_) => self.refuse(Fault::WrongType),
                     }
                 }
             }
-            _ => self.refuse(Fault::WrongType),
+            Node::Scalar | Node::Number(_) | Node::Array(_) => self.refuse(Fault::WrongType),
         }
     }
 

@@ -9,6 +9,7 @@ use super::Inner;
 use super::create::names;
 use super::lock::Locked;
 use super::places::check_owner;
+use super::staging::cannot_rename;
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::{Access, Lent};
@@ -154,7 +155,10 @@ impl Target {
                 Err(failure) if failure.errno() == Errno::EXIST => {}
                 Err(failure) => {
                     let error = Error::from_failure(Step::Retire, &failure);
-                    return Err(if failure.errno() == Errno::BUSY { cannot_unmount(error) } else { error });
+                    return Err(match failure.errno() {
+                        Errno::BUSY => cannot_unmount(error),
+                        errno => cannot_rename(error, errno),
+                    });
                 }
             }
         };

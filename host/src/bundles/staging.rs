@@ -83,13 +83,7 @@ impl Staging {
             let error = Error::from_failure(Step::Publish, &failure);
             match failure.errno() {
                 Errno::EXIST | Errno::NOTEMPTY => exists(namespace, id),
-                Errno::INVAL | Errno::NOSYS => {
-                    error.with_kind(ErrorKind::Unsupported).note("the file system cannot rename without replacing")
-                }
-                Errno::XDEV => error
-                    .with_kind(ErrorKind::Unsupported)
-                    .note("the file system cannot rename this directory; on overlayfs the state directory has to be in the upper layer"),
-                _ => error,
+                errno => cannot_rename(error, errno),
             }
         })
     }
@@ -100,6 +94,18 @@ impl Staging {
             .remove_tree(&self.name, &self.directory)
             .map_err(|failure| format!("{} is left behind: {failure}", namespace.path_of(&self.name).display()))
     }
+}
+
+/// Says what a file system lacks that cannot rename a bundle.
+pub(super) fn cannot_rename(error: Error, errno: Errno) -> Error {
+    let note = match errno {
+        Errno::INVAL | Errno::NOSYS => "the file system cannot rename without replacing",
+        Errno::XDEV => {
+            "the file system cannot rename this directory; on overlayfs the bundle has to be in the upper layer"
+        }
+        _ => return error,
+    };
+    error.with_kind(ErrorKind::Unsupported).note(note)
 }
 
 /// The error of a bundle that is there already.

@@ -62,7 +62,7 @@ impl Bench {
         if options.jobs > options.count {
             return Err(usage("there are more jobs than operations"));
         }
-        let spec = read_spec(&options.spec)?;
+        let spec = read_spec(&options.spec).map_err(|error| error.with_operation("bench"))?;
         let dunnage = global.dunnage(options.jobs)?;
         let run = |job, step| match operation {
             "cycle" => cycle(&dunnage, global, &spec, job, step),

@@ -38,11 +38,12 @@ struct Created {
 impl Create {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = global.id(&self.id);
-        let spec = read_spec(&self.spec)?;
+        let operation = format!("create {id}");
+        let spec = read_spec(&self.spec).map_err(|error| error.with_operation(&operation))?;
         confine(global, Needs::Writing);
         let dunnage = global.dunnage(1)?;
         // First what can be refused without a trace.
-        let shim_address = dunnage.shim_address(&id)?;
+        let shim_address = dunnage.shim_address(&id).map_err(|error| error.with_operation(&operation))?;
         let created = dunnage.create(&id, &spec)?;
         let result = Created {
             namespace: global.namespace.clone(),
@@ -62,7 +63,7 @@ impl Create {
                 ("shim address", created.shim_address.clone()),
             ])
         });
-        Ok(printed?)
+        Ok(printed.map_err(|failed| failed.during(&operation, "the bundle was created"))?)
     }
 }
 
@@ -258,7 +259,7 @@ impl Gid {
         struct Answer {
             remapped_gid: u32,
         }
-        let spec = read_spec(&self.spec)?;
+        let spec = read_spec(&self.spec).map_err(|error| error.with_operation("gid"))?;
         confine(global, Needs::Nothing);
         let remapped_gid = global.dunnage(1)?.remapped_gid(&spec)?;
         Ok(global.output.print(&Answer { remapped_gid }, |answer| answer.remapped_gid.to_string())?)

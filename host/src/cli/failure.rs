@@ -9,8 +9,9 @@ use super::Output;
 
 /// A failure of the command line itself.
 #[derive(Debug, thiserror::Error)]
-#[error("{step}: {message}")]
+#[error("{operation}: {step}: {message}")]
 pub(super) struct Failed {
+    operation: String,
     kind: &'static str,
     step: &'static str,
     message: String,
@@ -18,25 +19,31 @@ pub(super) struct Failed {
 }
 
 impl Failed {
+    fn new(kind: &'static str, step: &'static str, message: impl Into<String>, code: u8) -> Self {
+        Self { operation: "command line".to_owned(), kind, step, message: message.into(), code }
+    }
+
     /// What was to be printed cannot be printed.
     pub(super) fn output(error: &std::io::Error) -> Self {
-        Self {
-            kind: "output",
-            step: "write-output",
-            message: format!("cannot write to standard output: {error}"),
-            code: 1,
-        }
+        Self::new("output", "write-output", format!("cannot write to standard output: {error}"), 1)
     }
 
     /// Some of several operations failed, and each has been reported.
     pub(super) fn reported(code: u8) -> Self {
-        Self { kind: "reported", step: "", message: String::new(), code }
+        Self::new("reported", "", "", code)
+    }
+
+    /// Says what was being done, and how far that went.
+    pub(super) fn during(mut self, operation: &str, outcome: &str) -> Self {
+        self.operation = operation.to_owned();
+        self.message = format!("{}; {outcome}", self.message);
+        self
     }
 }
 
 /// The command line asks for something that makes no sense.
 pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
-    Failed { kind: "usage", step: "usage", message: message.into(), code: 2 }.into()
+    Failed::new("usage", "usage", message, 2).into()
 }
 
 /// The exit code of an error.
@@ -95,14 +102,14 @@ pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         complain(message);
     } else {
-        print(wanted_output(), "usage", "usage", &format!("usage: {message}"));
+        print(wanted_output(), "usage", "usage", &format!("command line: usage: {message}"));
     }
     ExitCode::from(2)
 }
 
 /// The output form that was asked for on a command line that cannot be parsed.
 fn wanted_output() -> Output {
-    let arguments: Vec<_> = std::env::args().collect();
+    let arguments: Vec<_> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let pair = arguments
         .windows(2)
         .any(|pair| matches!(pair, [flag, form] if (flag == "-o" || flag == "--output") && form == "json"));

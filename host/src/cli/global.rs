@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use dunnage::{BundleId, Dunnage, GroupRanges, PolicySource, Spec};
 
@@ -38,10 +39,10 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "A-B", env = "DUNNAGE_GID_RANGE")]
     gid_range: Option<GroupRanges>,
     /// Write through to the disk, so that a power loss loses nothing
-    #[arg(long, global = true, env = "DUNNAGE_DURABLE")]
+    #[arg(long, global = true, env = "DUNNAGE_DURABLE", value_parser = FalseyValueParser::new())]
     durable: bool,
     /// Do not confine this process to the directories it needs
-    #[arg(long, global = true, env = "DUNNAGE_NO_CONFINE")]
+    #[arg(long, global = true, env = "DUNNAGE_NO_CONFINE", value_parser = FalseyValueParser::new())]
     pub(super) no_confine: bool,
     /// Log more to standard error; may be given up to three times
     #[arg(short, long, global = true, action = ArgAction::Count, env = "DUNNAGE_VERBOSE")]
@@ -81,12 +82,11 @@ impl Global {
 }
 
 /// Reads a spec from a file, or from standard input if it is called `-`.
-pub(super) fn read_spec(path: &std::path::Path) -> anyhow::Result<Spec> {
+pub(super) fn read_spec(path: &std::path::Path) -> dunnage::Result<Spec> {
     let limit = dunnage::Limits::default().spec_size;
-    let spec = if path.as_os_str() == "-" {
+    if path.as_os_str() == "-" {
         Spec::read(std::io::stdin().lock(), limit, "standard input")
     } else {
         Spec::read_file(path, limit)
-    };
-    Ok(spec?)
+    }
 }

@@ -38,11 +38,17 @@ fn printable(table: &str) -> String {
     table.chars().map(escaped).collect()
 }
 
-/// Writes to standard output and makes sure that it went somewhere.
-pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failed> {
+/// Fails if there is no standard output: a command whose result nobody can read is not begun.
+pub(super) fn check_open() -> Result<(), Failed> {
     if CLOSED.load(Ordering::Relaxed) {
         return Err(Failed::output(&Error::new(ErrorKind::BrokenPipe, "it is closed")));
     }
+    Ok(())
+}
+
+/// Writes to standard output and makes sure that it went somewhere.
+pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failed> {
+    check_open()?;
     let mut output = std::io::stdout().lock();
     output.write_all(bytes).and_then(|()| output.flush()).map_err(|error| Failed::output(&error))
 }

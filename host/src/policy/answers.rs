@@ -50,8 +50,10 @@ pub(super) fn identifier_error(id: &BundleId, error: wit::IdentifierError) -> Er
         }
         wit::IdentifierFault::EndsWithSeparator => "it ends with a separator".to_owned(),
     };
+    // It is as long as whoever chose it likes.
+    let shown: String = value.chars().take(80).collect();
     let message = format!(
-        "the {part} {value:?} is not valid: {fault}; allowed are letters and digits with single `.`, `_` or `-` between them"
+        "the {part} {shown:?} is not valid: {fault}; allowed are letters and digits with single `.`, `_` or `-` between them"
     );
     Error::new(ErrorKind::InvalidIdentifier, Step::CheckIdentifiers, message)
 }

@@ -99,6 +99,10 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+        // A way may end by going back up (`..`), to a directory that was only passed so far.
+        let last = self.clone_last()?;
+        let metadata = metadata_of(last.as_fd()).map_err(|errno| self.fail("statx", errno))?;
+        self.check(&self.label, &metadata, false)?;
         self.open_last()
     }
 

@@ -61,7 +61,8 @@ fn holds_no_mount(directory: &Directory) -> Result<bool> {
         match (metadata.mount_root, metadata.kind) {
             (Some(false), Kind::Directory) => {
                 // What we may not look into (a container took its owner's rights away) could hide one.
-                let inside = directory.open_directory(&entry.name, Crossing::Refused).and_then(|inside| inside.entries());
+                let inside =
+                    directory.open_directory(&entry.name, Crossing::Refused).and_then(|inside| inside.entries());
                 if !inside.is_ok_and(|entries| entries.is_empty()) {
                     return Ok(false);
                 }

@@ -72,7 +72,7 @@ impl Reader<'_> {
             if let Some((container, started)) = open.last().copied() {
                 let (is_object, close) = match self.tree.nodes[container] {
                     Node::Object(_) => (true, b'}'),
-                    _ => (false, b']'),
+                    Node::Null | Node::Scalar | Node::Number(_) | Node::Array(_) => (false, b']'),
                 };
                 if self.peek() == Some(close) {
                     self.at += 1;
@@ -96,7 +96,7 @@ impl Reader<'_> {
                 match &mut self.tree.nodes[container] {
                     Node::Object(members) => members.push((key, child)),
                     Node::Array(elements) => elements.push(child),
-                    _ => {}
+                    Node::Null | Node::Scalar | Node::Number(_) => {}
                 }
                 if is_object {
                     self.space();
