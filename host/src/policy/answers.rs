@@ -100,10 +100,18 @@ fn fault_text(fault: wit::RecordFault) -> String {
     }
 }
 
-/// Text of the policy as it may go to a terminal: a hostile one could write escape sequences.
+/// Text of the policy as it may go to a terminal: a hostile one could write escape sequences, or
+/// turn the direction of the text around.
 fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .take(4096)
-        .collect()
+    let mut shown = String::new();
+    for character in text.chars().take(4096) {
+        let escaped = character.escape_debug();
+        // Quotes and backslashes are escaped too, which would only be in the way.
+        if matches!(character, '"' | '\'' | '\\') || escaped.len() == 1 {
+            shown.push(character);
+        } else {
+            shown.extend(escaped);
+        }
+    }
+    shown
 }
