@@ -46,7 +46,11 @@ fn compile(name: &str, features: &[&str]) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (variable, _) in std::env::vars_os() {
         let text = variable.to_string_lossy().into_owned();
-        if text.starts_with("CARGO_") && !["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL"].iter().any(|kept| text.starts_with(kept)) {
+        if text.starts_with("CARGO_")
+            && !["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL"]
+                .iter()
+                .any(|kept| text.starts_with(kept))
+        {
             cargo.env_remove(variable);
         }
     }
@@ -105,12 +109,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs a command to its end with this standard input. One that hangs is killed, and its exit code
 /// is `None`.
 pub fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Outcome {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start the command");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start the command");
     let mut pipe = child.stdin.take().expect("a pipe");
     let input = stdin.as_ref().to_vec();
     let writer = std::thread::spawn(move || {

@@ -52,8 +52,7 @@ pub fn overlay(lower: &Path, upper: &Path, work: &Path, at: &Path) {
     for directory in [lower, upper, work, at] {
         std::fs::create_dir_all(directory).expect("a directory of the overlay");
     }
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
     let options = CString::new(options).expect("no NUL");
     mount("dunnage-test", at, "overlay", MountFlags::empty(), options.as_c_str()).expect("mount an overlay");
 }
@@ -73,5 +72,9 @@ pub fn umount(at: impl AsRef<Path>) {
 pub fn below(place: impl AsRef<Path>) -> Vec<String> {
     let place = place.as_ref().to_str().expect("a path in UTF-8");
     let table = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("the mount table");
-    table.lines().filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(place))).map(str::to_owned).collect()
+    table
+        .lines()
+        .filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(place)))
+        .map(str::to_owned)
+        .collect()
 }

@@ -31,7 +31,5 @@ pub fn text(json: &str) -> Spec {
 
 /// A small spec that maps a container id to a host id.
 pub fn mapping(container: u32, host: u32) -> Spec {
-    text(&format!(
-        r#"{{"linux":{{"gidMappings":[{{"containerID":{container},"hostID":{host},"size":1}}]}}}}"#
-    ))
+    text(&format!(r#"{{"linux":{{"gidMappings":[{{"containerID":{container},"hostID":{host},"size":1}}]}}}}"#))
 }

@@ -28,6 +28,12 @@ impl Failed {
         Self::new("output", "write-output", format!("cannot write to standard output: {error}"), 1)
     }
 
+    /// The policy in force is not the one that was named.
+    pub(super) fn wrong_digest(found: &str, wanted: &str) -> Self {
+        let message = format!("wrong digest: the built-in policy has {found}, not {wanted}");
+        Self::new(ErrorKind::PolicyRejected.as_str(), "load-policy", message, 7)
+    }
+
     /// Some of several operations failed, and each has been reported.
     pub(super) fn reported(code: u8) -> Self {
         Self::new("reported", "", "", code)

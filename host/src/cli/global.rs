@@ -6,7 +6,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use dunnage::{BundleId, Dunnage, GroupRanges, PolicySource, Spec};
 
-use super::Output;
+use super::{Failed, Output};
 
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
@@ -69,7 +69,20 @@ impl Global {
         if let Some(policy) = self.policy_source()? {
             builder = builder.policy(policy);
         }
-        Ok(builder.build()?)
+        let dunnage = builder.build()?;
+        self.check_digest(&dunnage)?;
+        Ok(dunnage)
+    }
+
+    /// The digest may be of the built-in policy too: one that is named and not compared would be
+    /// worse than none.
+    pub(super) fn check_digest(&self, dunnage: &Dunnage) -> Result<(), Failed> {
+        match &self.policy_digest {
+            Some(wanted) if !wanted.eq_ignore_ascii_case(&dunnage.policy().digest) => {
+                Err(Failed::wrong_digest(&dunnage.policy().digest, wanted))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn policy_source(&self) -> anyhow::Result<Option<PolicySource>> {

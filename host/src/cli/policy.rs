@@ -45,12 +45,15 @@ impl Policy {
                     (file, _) => source(global, file.as_deref())?,
                 };
                 let process = confine_with_policy(global, Needs::Nothing, file_of(&source));
-                show(global, &load(source)?, &process, None)
+                let dunnage = load(source)?;
+                global.check_digest(&dunnage)?;
+                show(global, &dunnage, &process, None)
             }
             Self::Verify(command) => {
                 let source = source(global, command.file.as_deref())?;
                 let process = confine_with_policy(global, Needs::Nothing, file_of(&source));
                 let dunnage = load(source)?;
+                global.check_digest(&dunnage)?;
                 // It starts within its limits, and it answers.
                 dunnage.locate(&BundleId::new(dunnage::DEFAULT_NAMESPACE, "verify"))?;
                 show(global, &dunnage, &process, Some(true))

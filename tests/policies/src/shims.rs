@@ -14,8 +14,8 @@ impl Guest for Policy {
     fn address(id: BundleId, _: NodeAddresses) -> Result<String, IdentifierError> {
         Ok(match id.id.as_str() {
             "delete-foreign-socket" => "unix:///etc/passwd".to_string(),
-            "escape-sequences" => "unix:///run/\u{1b}[2J\u{7}hidden".to_string(),
-            "two-lines" => "unix:///run/a\nunix:///run/b".to_string(),
+            "address-escape-sequences" => "unix:///run/\u{1b}[2J\u{7}hidden".to_string(),
+            "address-two-lines" => "unix:///run/a\nunix:///run/b".to_string(),
             id => format!("unix:///run/elsewhere/{id}"),
         })
     }

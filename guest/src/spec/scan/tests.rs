@@ -58,6 +58,16 @@ fn escapes_of_surrogates() {
     }
 }
 
+#[test]
+fn every_escape() {
+    for unit in 0..=0xffff_u16 {
+        for text in [format!("\"\\u{unit:04x}\""), format!("\"\\u{unit:04X}\"")] {
+            let expected = matches!(unit, 0xd800..=0xdfff).then_some((Fault::Surrogate, 1, 2));
+            assert_eq!(fault(text.as_bytes()), expected, "{text}");
+        }
+    }
+}
+
 fn nested(depth: usize, open: &str, close: &str) -> String {
     open.repeat(depth) + &close.repeat(depth)
 }

@@ -1,0 +1,352 @@
+//! Deleting with something mounted: never through a mount, never lazily, nothing moved before it
+//! is clear that all can be unmounted (defect D1; containerd #10704, #11376, kata #11183).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dunnage::{Dunnage, ErrorKind};
+use dunnage_tests::scratch::{id, tree};
+use dunnage_tests::{Scratch, mounts, privileges, run, specs};
+
+/// A way to mount something on a directory, and its name.
+type Way<'a> = (&'a str, &'a dyn Fn(&Path));
+
+/// A directory with things in it that must outlive the bundle.
+fn precious(scratch: &Scratch) -> PathBuf {
+    let precious = scratch.path().join("precious");
+    fs::create_dir_all(precious.join("etc/deep")).unwrap();
+    fs::write(precious.join("data"), "precious").unwrap();
+    fs::write(precious.join("etc/deep/data"), "precious").unwrap();
+    precious
+}
+
+fn create(scratch: &Scratch, name: &str) -> (Dunnage, PathBuf) {
+    let dunnage = scratch.dunnage();
+    dunnage.create(&id(name), &specs::plain()).unwrap();
+    (dunnage, scratch.bundle(name))
+}
+
+#[track_caller]
+fn assert_deleted(scratch: &Scratch, dunnage: &Dunnage, name: &str) {
+    let deletion = dunnage.delete(&id(name), false).unwrap();
+    assert!(deletion.deleted && deletion.warnings.is_empty(), "{deletion:?}");
+    assert!(!scratch.bundle(name).exists() && !scratch.work_dir(name).exists());
+    assert_eq!(mounts::below(scratch.state()), [""; 0]);
+    assert_eq!(fs::read_dir(scratch.state().join("default")).unwrap().count(), 0);
+}
+
+#[test]
+fn privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle() {
+    if !privileges::root("privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let precious = precious(&scratch);
+    let before = tree(&precious);
+    mounts::private(|| {
+        let base = scratch.path().join("base");
+        mounts::tmpfs(&base);
+        let ways: [Way<'_>; 4] = [
+            ("bind", &|rootfs| mounts::bind(&precious, rootfs)),
+            ("tmpfs", &|rootfs| {
+                mounts::tmpfs(rootfs);
+                fs::write(rootfs.join("file"), "x").unwrap();
+            }),
+            ("overlay", &|rootfs| mounts::overlay(&precious, &base.join("u"), &base.join("w"), rootfs)),
+            ("read-only", &|rootfs| {
+                mounts::bind(&precious, rootfs);
+                mounts::set_read_only(rootfs, true);
+            }),
+        ];
+        for (name, mount) in ways {
+            let (dunnage, bundle) = create(&scratch, name);
+            mount(&bundle.join("rootfs"));
+            assert_eq!(mounts::below(&bundle).len(), 1, "{name}");
+            assert_deleted(&scratch, &dunnage, name);
+            assert_eq!(tree(&precious), before, "{name}");
+        }
+    });
+    assert_eq!(fs::read(precious.join("etc/deep/data")).unwrap(), b"precious");
+}
+
+#[test]
+fn privileged_nested_mounts_go_innermost_first_whatever_their_names() {
+    if !privileges::root("privileged_nested_mounts_go_innermost_first_whatever_their_names") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let precious = precious(&scratch);
+    let before = tree(&precious);
+    mounts::private(|| {
+        let (dunnage, bundle) = create(&scratch, "web-1");
+        let rootfs = bundle.join("rootfs");
+        mounts::tmpfs(&rootfs);
+        for name in ["proc", "dev", "dev/pts", "a b", "tab\tstop", "back\\slash", "\\040", "new\nline", "ünïcode", "#"]
+        {
+            mounts::tmpfs(rootfs.join(name));
+            mounts::tmpfs(rootfs.join(name).join("inner most"));
+            mounts::bind(&precious, rootfs.join(name).join("inner most"));
+        }
+        // A file can be a mount point too: `/etc/hosts` of a container is one.
+        fs::write(rootfs.join("hosts"), "").unwrap();
+        mounts::bind(precious.join("data"), rootfs.join("hosts"));
+        let mut deep = rootfs.clone();
+        for level in 0..30 {
+            deep.push(format!("level-{level}"));
+            mounts::tmpfs(&deep);
+        }
+        assert_eq!(mounts::below(&bundle).len(), 1 + 10 * 3 + 1 + 30);
+        assert_deleted(&scratch, &dunnage, "web-1");
+        assert_eq!(tree(&precious), before);
+    });
+}
+
+#[test]
+fn privileged_stacked_and_hidden_mounts_go_too() {
+    if !privileges::root("privileged_stacked_and_hidden_mounts_go_too") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let precious = precious(&scratch);
+    let before = tree(&precious);
+    mounts::private(|| {
+        let (dunnage, bundle) = create(&scratch, "web-1");
+        let rootfs = bundle.join("rootfs");
+        for layer in 0..4 {
+            // Each layer hides the mounts that lie in the one below.
+            mounts::tmpfs(&rootfs);
+            mounts::tmpfs(rootfs.join("sub"));
+            mounts::tmpfs(rootfs.join(format!("only-in-{layer}")));
+        }
+        mounts::bind(&precious, &rootfs);
+        assert_eq!(mounts::below(&bundle).len(), 13);
+        assert_deleted(&scratch, &dunnage, "web-1");
+        assert_eq!(tree(&precious), before);
+    });
+}
+
+/// The second of two bundles stays as it is, mounts and all; the name of the one is the beginning
+/// of the other's.
+#[test]
+fn privileged_the_mounts_of_other_bundles_stay() {
+    if !privileges::root("privileged_the_mounts_of_other_bundles_stay") {
+        return;
+    }
+    let scratch = Scratch::new();
+    mounts::private(|| {
+        let (dunnage, one) = create(&scratch, "web");
+        let (_, other) = create(&scratch, "web-1");
+        mounts::tmpfs(one.join("rootfs"));
+        mounts::tmpfs(other.join("rootfs"));
+        assert!(dunnage.delete(&id("web"), false).unwrap().deleted);
+        assert_eq!(mounts::below(&other).len(), 1);
+    });
+}
+
+/// Something that stays in a directory until it is stopped.
+struct Squatter(Child);
+
+impl Squatter {
+    fn in_directory(directory: &Path) -> Self {
+        let mut cat = Command::new("cat");
+        // It ends with this process at the latest, since its standard input is a pipe of ours.
+        Self(cat.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat"))
+    }
+
+    fn stop(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().expect("the end of cat");
+    }
+}
+
+#[test]
+fn privileged_a_busy_mount_is_refused_and_nothing_is_touched() {
+    if !privileges::root("privileged_a_busy_mount_is_refused_and_nothing_is_touched") {
+        return;
+    }
+    let scratch = Scratch::new();
+    mounts::private(|| {
+        let (dunnage, bundle) = create(&scratch, "web-1");
+        let rootfs = bundle.join("rootfs");
+        mounts::tmpfs(&rootfs);
+        fs::write(rootfs.join("data"), "precious").unwrap();
+        let (before, mounted) = (scratch.tree(), mounts::below(&bundle));
+
+        let squatter = Squatter::in_directory(&rootfs);
+        let error = dunnage.delete(&id("web-1"), true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mounted, "{error}");
+        assert_eq!(error.path(), Some(rootfs.as_path()), "{error}");
+        assert!(error.to_string().contains("nothing was deleted"), "{error}");
+        // It is still mounted, and not merely detached; nothing has moved.
+        assert_eq!((scratch.tree(), mounts::below(&bundle)), (before.clone(), mounted.clone()));
+        squatter.stop();
+
+        let open = fs::File::open(rootfs.join("data")).unwrap();
+        let outcome = run(&mut scratch.command(["delete", "web-1", "-o", "json"]), []).expect(6);
+        assert!(outcome.stderr.contains(r#""kind":"mounted""#), "{outcome:?}");
+        assert!(outcome.stderr.contains(rootfs.to_str().unwrap()), "{outcome:?}");
+        assert_eq!((scratch.tree(), mounts::below(&bundle)), (before, mounted));
+        drop(open);
+        assert_deleted(&scratch, &dunnage, "web-1");
+    });
+}
+
+#[test]
+fn privileged_a_mount_that_is_busy_for_a_while_is_waited_for() {
+    if !privileges::root("privileged_a_mount_that_is_busy_for_a_while_is_waited_for") {
+        return;
+    }
+    let scratch = Scratch::new();
+    mounts::private(|| {
+        let (dunnage, bundle) = create(&scratch, "web-1");
+        mounts::tmpfs(bundle.join("rootfs"));
+        mounts::tmpfs(bundle.join("rootfs/free"));
+        let squatter = Squatter::in_directory(&bundle.join("rootfs"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(700));
+                squatter.stop();
+            });
+            assert_deleted(&scratch, &dunnage, "web-1");
+        });
+    });
+}
+
+#[test]
+fn privileged_mounts_elsewhere_are_refused_before_anything_moves() {
+    if !privileges::root("privileged_mounts_elsewhere_are_refused_before_anything_moves") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let precious = precious(&scratch);
+    for place in [
+        "state/default/web-1",
+        "state/default/web-1/extra",
+        "state/default/web-1/extra/deep/mount",
+        "state/default/web-1/rootfs2",
+        "state/default/web-1/config.json",
+        "state/default/web-1/address",
+        "root/default/web-1",
+        "root/default/web-1/logs",
+        "root/default/web-1/logs/deep/mount",
+        "root/default/web-1/shim.stdout.log",
+    ] {
+        mounts::private(|| {
+            let (dunnage, bundle) = create(&scratch, "web-1");
+            mounts::tmpfs(bundle.join("rootfs"));
+            let at = scratch.path().join(place);
+            if at.extension().is_some() || place.ends_with("address") {
+                fs::OpenOptions::new().create(true).append(true).open(&at).unwrap();
+                mounts::bind(precious.join("data"), &at);
+            } else {
+                fs::create_dir_all(&at).unwrap();
+                mounts::bind(&precious, &at);
+            }
+            let (before, mounted) = (scratch.tree(), mounts::below(scratch.path()));
+            let error = dunnage.delete(&id("web-1"), true).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Mounted, "{place}: {error}");
+            assert!(error.to_string().contains(at.to_str().unwrap()), "{place}: {error}");
+            // Not even `rootfs` has been unmounted.
+            assert_eq!((scratch.tree(), mounts::below(scratch.path())), (before, mounted), "{place}");
+            run(&mut scratch.command(["delete", "web-1"]), []).expect(6);
+
+            mounts::umount(&at);
+            if place.ends_with("address") {
+                fs::remove_file(&at).unwrap();
+            }
+            assert_deleted(&scratch, &dunnage, "web-1");
+        });
+        assert_eq!(fs::read(precious.join("etc/deep/data")).unwrap(), b"precious", "{place}");
+    }
+}
+
+/// A work directory without a bundle is an orphan, which a delete removes, but not through a mount.
+#[test]
+fn privileged_an_orphan_work_directory_with_a_mount_stays() {
+    if !privileges::root("privileged_an_orphan_work_directory_with_a_mount_stays") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let precious = precious(&scratch);
+    mounts::private(|| {
+        let (dunnage, bundle) = create(&scratch, "web-1");
+        fs::remove_dir_all(bundle).unwrap();
+        let at = scratch.work_dir("web-1").join("logs");
+        fs::create_dir(&at).unwrap();
+        mounts::bind(&precious, &at);
+        let before = scratch.tree();
+        assert_eq!(dunnage.delete(&id("web-1"), false).unwrap_err().kind(), ErrorKind::Mounted);
+        assert_eq!(scratch.tree(), before);
+        mounts::umount(&at);
+        assert!(!dunnage.delete(&id("web-1"), false).unwrap().deleted);
+        assert!(!scratch.work_dir("web-1").exists());
+    });
+}
+
+/// The same directory can be seen at two places, with something mounted at one of them. What is
+/// mounted through the other place may be found late, but is not deleted.
+#[test]
+fn privileged_what_is_mounted_through_another_path_survives() {
+    if !privileges::root("privileged_what_is_mounted_through_another_path_survives") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let precious = precious(&scratch);
+    let before = tree(&precious);
+    mounts::private(|| {
+        let (dunnage, _) = create(&scratch, "web-1");
+        let twin = scratch.path().join("twin");
+        fs::create_dir(&twin).unwrap();
+        mounts::bind(scratch.state(), &twin);
+        mounts::bind(&precious, twin.join("default/web-1/rootfs"));
+        let error = dunnage.delete(&id("web-1"), false).unwrap_err();
+        assert!(error.to_string().contains("rootfs"), "{error}");
+        assert_eq!(tree(&precious), before);
+    });
+    assert_eq!(tree(&precious), before);
+}
+
+/// Of many callers one unmounts and deletes, the others find nothing left to do.
+#[test]
+fn privileged_many_callers_delete_a_mounted_bundle_once() {
+    if !privileges::root("privileged_many_callers_delete_a_mounted_bundle_once") {
+        return;
+    }
+    let scratch = Scratch::new();
+    mounts::private(|| {
+        for _ in 0..10 {
+            let (_, bundle) = create(&scratch, "web-1");
+            mounts::tmpfs(bundle.join("rootfs"));
+            // Processes, since a thread would not see the namespace of this one.
+            let children: Vec<_> = (0..4)
+                .map(|_| scratch.command(["delete", "web-1"]).stdout(Stdio::piped()).spawn().expect("start"))
+                .collect();
+            let outputs: Vec<_> =
+                children.into_iter().map(|child| child.wait_with_output().expect("the output")).collect();
+            assert!(outputs.iter().all(|output| output.status.success()), "{outputs:?}");
+            assert_eq!(outputs.iter().filter(|output| output.stdout == b"web-1\n").count(), 1, "{outputs:?}");
+        }
+    });
+}
+
+/// A namespace directory may be a mount point: it is the operator's.
+#[test]
+fn privileged_namespaces_may_be_mounts() {
+    if !privileges::root("privileged_namespaces_may_be_mounts") {
+        return;
+    }
+    let scratch = Scratch::new();
+    mounts::private(|| {
+        for directory in
+            [scratch.state(), scratch.root(), scratch.state().join("default"), scratch.root().join("default")]
+        {
+            mounts::tmpfs_with(&directory, c"mode=0711");
+        }
+        let before = mounts::below(scratch.path());
+        let (dunnage, _) = create(&scratch, "web-1");
+        assert!(dunnage.delete(&id("web-1"), false).unwrap().deleted);
+        assert_eq!(mounts::below(scratch.path()), before);
+    });
+}
