@@ -59,7 +59,6 @@ fn commands_confine_themselves() {
     for (position, arguments) in [
         &["create", "web-1", "--spec", &spec][..],
         &["list"],
-        &["inspect", "web-1"],
         &["gid", "--spec", &spec],
         &["shim", "address", "web-1"],
         &["shim", "config", "web-1"],

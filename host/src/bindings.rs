@@ -4,6 +4,7 @@ wasmtime::component::bindgen!({
     path: "wit",
     world: "policy",
     imports: { default: trappable },
+    additional_derives: [PartialEq],
     trappable_error_type: {
         "dunnage:bundle/filesystem.error-code" => crate::filesystem::CallError,
     },

@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod inspect;
 mod kept;
+mod lend;
 mod lock;
 mod places;
 mod staging;
@@ -111,7 +112,8 @@ impl Dunnage {
     /// # Errors
     ///
     /// [`Mounted`](crate::ErrorKind::Mounted) and [`ShimAlive`](crate::ErrorKind::ShimAlive)
-    /// before anything is touched. If something cannot be removed after the bundle's name is gone,
+    /// before anything is deleted (with `force` the shim may have ended by then, and some of
+    /// several mounts may be unmounted). If something cannot be removed after the bundle's name is gone,
     /// the error names what is left behind.
     pub fn delete(&self, id: &BundleId, force: bool) -> Result<Deletion> {
         delete::delete(&self.0, id, force).map_err(|error| error.during(|| format!("delete {id}")))

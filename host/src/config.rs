@@ -153,7 +153,7 @@ impl Builder {
     ///
     /// [`ErrorKind::PolicyRejected`] if the policy cannot be used, [`ErrorKind::InvalidConfig`] if
     /// a limit or a path makes no sense.
-    pub fn build(self) -> Result<crate::Dunnage> {
+    pub fn build(mut self) -> Result<crate::Dunnage> {
         for path in [&self.config.state, &self.config.root, &self.config.socket_root] {
             if path.as_os_str().is_empty() || path.to_str().is_none_or(|text| text.contains('\0')) {
                 let message =
@@ -161,6 +161,13 @@ impl Builder {
                 return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message).with_operation("set up"));
             }
         }
+        // The policy cleans paths; what it answers has to agree with what is opened.
+        let sockets = std::path::absolute(&self.config.socket_root).unwrap_or_default();
+        if !sockets.is_absolute() || sockets.components().any(|part| part == std::path::Component::ParentDir) {
+            let message = format!("the socket root {:?} has to be a path without `..`", self.config.socket_root);
+            return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message).with_operation("set up"));
+        }
+        self.config.socket_root = sockets;
         crate::Dunnage::from_config(self.config)
     }
 }

@@ -25,6 +25,7 @@ pub(crate) struct Sandbox {
     watchdog: Watchdog,
     slots: Slots,
     deadline: u64,
+    answer_bytes: usize,
 }
 
 impl Sandbox {
@@ -56,10 +57,11 @@ impl Sandbox {
         let mut config = shared_settings();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config).map_err(|error| fail(&format!("{error:#}")))?;
+        let answer_bytes = usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX);
         let watchdog = Watchdog::start(&engine).map_err(|error| fail(&error))?;
         // One tick more: the first one may come at once.
         let deadline = u64::try_from(limits.time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2);
-        Ok(Self { engine, watchdog, slots: Slots::new(calls), deadline: deadline.saturating_add(1) })
+        Ok(Self { engine, watchdog, slots: Slots::new(calls), deadline: deadline.saturating_add(1), answer_bytes })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -77,6 +79,8 @@ impl Sandbox {
         let mut store = Store::new(&self.engine, context);
         store.limiter(|context| context);
         store.set_epoch_deadline(self.deadline);
+        // What the guest hands over, names and answers, is copied before anybody can look at it.
+        store.set_hostcall_fuel(self.answer_bytes);
         let result = call(&mut store);
         (result, store.into_data())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
-pub(crate) use self::context::{CallError, Context, Stop};
+pub(crate) use self::context::{CallError, Context, Made, Stop};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub use self::lent::DirectoryResource;
 pub(crate) use self::lent::{Access, Lent};
@@ -17,6 +17,9 @@ use crate::sys::{Crossing, Directory};
 
 /// The permission bits that a directory and a file of a bundle have at most.
 pub(crate) const DIRECTORY_MODE: u32 = 0o711;
+/// A staging directory is nobody else's until the policy widens it.
+pub(crate) const STAGING_MODE: u32 = 0o700;
+
 pub(crate) const FILE_MODE: u32 = 0o640;
 
 type CallResult<T> = Result<T, CallError>;
@@ -62,10 +65,14 @@ impl HostDirectory for Context {
         Ok(directory.set_group(group)?)
     }
 
-    fn set_mode(&mut self, directory: Resource<DirectoryResource>, mode: u32) -> CallResult<()> {
-        let directory = self.writable(&directory)?;
+    fn set_mode(&mut self, handle: Resource<DirectoryResource>, mode: u32) -> CallResult<()> {
+        let directory = self.writable(&handle)?;
         check_mode(mode, DIRECTORY_MODE)?;
-        Ok(directory.set_mode(mode)?)
+        directory.set_mode(mode)?;
+        if self.is_lent(&handle)? {
+            self.made.mode = mode;
+        }
+        Ok(())
     }
 
     fn create_directory_at(
@@ -78,7 +85,7 @@ impl HostDirectory for Context {
         let name = self.name(&name)?;
         check_mode(mode, DIRECTORY_MODE)?;
         directory.create_subdirectory(&name, mode)?;
-        self.made += 1;
+        self.made.entries += 1;
         Ok(())
     }
 
@@ -110,8 +117,8 @@ impl HostDirectory for Context {
         let spec = self.spec(&spec)?.clone();
         self.count_bytes(spec.as_bytes().len() as u64)?;
         directory.create_file(&name, spec.as_bytes(), mode, group, self.durable())?;
-        self.written = Some(name);
-        self.made += 1;
+        self.made.file = Some((name, mode));
+        self.made.entries += 1;
         Ok(())
     }
 

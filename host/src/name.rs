@@ -49,7 +49,7 @@ impl Name {
     }
 
     /// A name of the host's own choosing for what is not (or no longer) a bundle: `.<name>.<random>`.
-    /// No bundle can have it, because ids do not start with a dot, and nobody can guess it.
+    /// No bundle can have it, because ids do not start with a dot.
     pub(crate) fn hidden(&self) -> rustix::io::Result<Self> {
         let random = unique()?;
         // Ids have at most 76 bytes; names in a container's tree may leave no room.
@@ -89,8 +89,8 @@ impl fmt::Debug for Name {
     }
 }
 
-/// A number that no other process guesses and that this one never has twice: a random start, and
-/// a count that is spread over all bits (multiplying with an odd number loses none).
+/// A number that this process never has twice and that others hardly ever have: a random start,
+/// and a count that is spread over all bits (multiplying with an odd number loses none).
 fn unique() -> rustix::io::Result<u64> {
     static START: OnceLock<u64> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(1);

@@ -1,5 +1,6 @@
 //! The privileged calls, one file per kind. Everything acts on directory handles and on names of a
-//! single component; the one place where a whole path enters is [`ambient`].
+//! single component; whole paths of an operator enter in [`ambient`] only. (Paths below `/proc/self`, made of handles,
+//! stand in where a call takes no handle.)
 
 mod acl;
 pub(crate) mod ambient;

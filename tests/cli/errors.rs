@@ -135,7 +135,7 @@ fn arguments_that_are_no_text_are_usage_errors() {
     let outcome = run(command.env("DUNNAGE_NAMESPACE", &broken), []).expect(2);
     assert!(outcome.stderr.starts_with("dunnage: command line: usage: "), "{outcome:?}");
     let mut command = scratch.command(["list"]);
-    let outcome = run(command.env("DUNNAGE_STATE", scratch.path().join(&broken)), []).expect(1);
+    let outcome = run(command.env("DUNNAGE_STATE", scratch.path().join(&broken)), []).expect(2);
     assert!(outcome.stderr.contains("UTF-8"), "{outcome:?}");
 }
 

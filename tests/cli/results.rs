@@ -1,6 +1,7 @@
 //! What each command prints: JSON for programs, tables for people.
 
 use std::fs;
+use std::process::Command;
 
 use dunnage_tests::binary::Build;
 use dunnage_tests::{Scratch, hostile, privileges, run};
@@ -118,6 +119,13 @@ fn inspect_prints_what_there_is_to_know() {
     let table = scratch.run(["inspect", "web-1"]).expect(0).stdout;
     assert!(table.contains("shim pid   1 (gone)\n"), "{table}");
     assert!(table.contains("mode       0700\n"), "{table}");
+
+    let mut shim = Command::new("sleep").arg("60").current_dir(scratch.bundle("web-1")).spawn().unwrap();
+    fs::write(scratch.bundle("web-1").join("shim.pid"), shim.id().to_string()).unwrap();
+    let alive = scratch.run(["inspect", "web-1", "-o", "json"]).json()["shim_alive"].clone();
+    shim.kill().unwrap();
+    shim.wait().unwrap();
+    assert_eq!(alive, true);
     assert_eq!(scratch.tree().len(), before.len() + 2, "looking makes nothing");
 }
 

@@ -11,7 +11,7 @@ const TARGET: &str = "wasm32-wasip2";
 ///
 /// This runs a cargo inside a cargo, so it has a target directory of its own (the outer one is
 /// locked) and a clean environment (the outer one's flags and wrappers are for another target).
-/// The bytes hold no path of the machine, so that the same sources give the same digest anywhere.
+/// The bytes hold no path of the machine, so that the same sources and the same compiler give the same digest anywhere.
 ///
 /// # Errors
 ///

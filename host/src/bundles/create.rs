@@ -1,16 +1,17 @@
 //! `create`: the policy builds in a staging directory, the host checks and publishes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::Inner;
-use super::lock::Locked;
+use super::lend::{Lendable, lend};
+use super::lock::{Locked, Waiting};
 use super::places::{PASSABLE, check_owner};
 use super::staging::{Staging, exists};
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
-use crate::filesystem::{Access, Lent};
+use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::Built;
 use crate::spec::Spec;
@@ -23,18 +24,11 @@ const ATTEMPTS: u32 = 16;
 
 /// Creates a bundle; returns the remapped GID.
 pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<u32> {
-    let site = Arc::new(Mutex::new(None));
-    let lent = {
-        let (inner, id, site) = (Arc::clone(inner), id.clone(), Arc::clone(&site));
-        Lent::new(Access::Build, move || {
-            let opened = Site::open(&inner, &id)?;
-            let directory = opened.staging.share();
-            *site.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
-            Ok(directory)
-        })
+    let open = {
+        let (inner, id) = (Arc::clone(inner), id.clone());
+        move |waiting| Site::open(&inner, &id, waiting)
     };
-    let built = inner.policy.create(&inner.config, id, spec, lent);
-    let site = site.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (built, site) = lend(Access::Build, open, |lent| inner.policy.create(&inner.config, id, spec, lent));
     let Some(mut site) = site else {
         let untouched = || Error::new(ErrorKind::PolicyBroken, Step::Verify, "the policy said yes and made nothing");
         return Err(built.err().unwrap_or_else(untouched));
@@ -58,13 +52,19 @@ struct Site {
     made: Vec<Made>,
 }
 
+impl Lendable for Site {
+    fn directory(&self) -> Arc<Directory> {
+        self.staging.share()
+    }
+}
+
 impl Site {
-    fn open(inner: &Inner, id: &BundleId) -> Result<Self> {
+    fn open(inner: &Inner, id: &BundleId, waiting: Waiting) -> Result<Self> {
         let (namespace, name) = names(id)?;
         let mut attempt = 1;
         loop {
             let mut made = Vec::new();
-            match Self::open_once(inner, &namespace, &name, &mut made) {
+            match Self::open_once(inner, &namespace, &name, waiting, &mut made) {
                 Err(error) => {
                     let error = take_back(made, error);
                     let vanished = error.errno() == Some(Errno::NOENT.raw_os_error());
@@ -81,10 +81,10 @@ impl Site {
         }
     }
 
-    fn open_once(inner: &Inner, namespace: &Name, name: &Name, made: &mut Vec<Made>) -> Result<Self> {
+    fn open_once(inner: &Inner, namespace: &Name, name: &Name, waiting: Waiting, made: &mut Vec<Made>) -> Result<Self> {
         let bundles = inner.places.state.namespace_or_make(namespace, made)?;
         let work_dirs = inner.places.root.namespace_or_make(namespace, made)?;
-        let (work_dir, made_work_dir) = open_work_dir(&work_dirs, name)?;
+        let (work_dir, made_work_dir) = open_work_dir(&work_dirs, name, waiting)?;
         let staging = match bundles.metadata_at(name) {
             Err(failure) if failure.errno() == Errno::NOENT => Staging::make(&bundles, name),
             Err(failure) => Err(Error::from_failure(Step::Stage, &failure)),
@@ -108,8 +108,17 @@ impl Site {
 
     fn publish(&mut self, built: &Built, spec: &Spec, durable: bool) -> Result<()> {
         self.staging.verify(built, spec.as_bytes().len() as u64)?;
+        if self.work_dir.metadata_if_at(&self.work_dirs, &self.name).at_step(Step::Publish)?.is_none() {
+            let message = format!("somebody has removed {}", self.work_dir.path().display());
+            return Err(Error::new(ErrorKind::Filesystem, Step::Publish, message).at(self.work_dir.path()));
+        }
         if durable {
-            self.work_dir.sync().and_then(|()| self.work_dirs.sync()).at_step(Step::Publish)?;
+            let made = self.made.iter().map(|made| &*made.parent);
+            [&*self.work_dir, &*self.work_dirs]
+                .into_iter()
+                .chain(made)
+                .try_for_each(Directory::sync)
+                .at_step(Step::Publish)?;
         }
         self.staging.publish(&self.bundles, &self.name, durable)?;
         self.published = true;
@@ -154,9 +163,9 @@ pub(super) fn names(id: &BundleId) -> Result<(Name, Name)> {
 }
 
 /// Opens the work directory, or makes it. One that is there is used as it is.
-fn open_work_dir(work_dirs: &Directory, name: &Name) -> Result<(Locked, bool)> {
+fn open_work_dir(work_dirs: &Directory, name: &Name, waiting: Waiting) -> Result<(Locked, bool)> {
     loop {
-        if let Some(found) = Locked::open(work_dirs, name, Step::OpenWorkDir)? {
+        if let Some(found) = Locked::open(work_dirs, name, waiting, Step::OpenWorkDir)? {
             check_owner(&found, found.metadata(), Step::OpenWorkDir)?;
             return Ok((found, false));
         }

@@ -1,18 +1,19 @@
 //! `delete`: look before anything is touched, take the name away, remove what is left.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::Inner;
 use super::create::names;
-use super::lock::Locked;
+use super::lend::{Lendable, lend};
+use super::lock::{Locked, Waiting};
 use super::places::check_owner;
 use super::staging::cannot_rename;
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
-use crate::filesystem::{Access, Lent};
+use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::ShimRecords;
 use crate::sys::ambient::open_trusted;
@@ -36,21 +37,14 @@ pub struct Deletion {
 
 /// Deletes a bundle and its work directory; `force` kills a shim that is still running.
 pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, force: bool) -> Result<Deletion> {
-    let slot = Arc::new(Mutex::new(None));
-    let lent = {
-        let (inner, id, slot) = (Arc::clone(inner), id.clone(), Arc::clone(&slot));
-        Lent::new(Access::Read, move || {
-            let target = Target::open(&inner, &id)?;
-            let directory = target.bundle.share();
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
-            Ok(directory)
-        })
+    let open = {
+        let (inner, id) = (Arc::clone(inner), id.clone());
+        move |waiting| Target::open(&inner, &id, waiting)
     };
-    let records = inner.policy.delete(&inner.config, id, lent);
-    let opened = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (records, opened) = lend(Access::Read, open.clone(), |lent| inner.policy.delete(&inner.config, id, lent));
     let outcome = records.and_then(|records| {
         // A policy need not look at the bundle to have it deleted.
-        let target = opened.map_or_else(|| Target::open(inner, id), Ok)?;
+        let target = opened.map_or_else(|| open(Waiting::patiently()), Ok)?;
         target.delete(inner, id, &records, force)
     });
     match outcome {
@@ -72,12 +66,18 @@ struct WorkDir {
     directory: Locked,
 }
 
+impl Lendable for Target {
+    fn directory(&self) -> Arc<Directory> {
+        self.bundle.share()
+    }
+}
+
 impl Target {
-    fn open(inner: &Inner, id: &BundleId) -> Result<Self> {
+    fn open(inner: &Inner, id: &BundleId, waiting: Waiting) -> Result<Self> {
         let (namespace, name) = names(id)?;
-        let bundles = inner.places.state.namespace(&namespace)?.ok_or_else(|| not_found(inner, id))?;
-        let work = WorkDir::open(inner, &namespace, &name)?;
-        let bundle = Locked::open(&bundles, &name, Step::OpenBundle)?.ok_or_else(|| not_found(inner, id))?;
+        let bundles = inner.places.state.namespace_to_change(&namespace)?.ok_or_else(|| not_found(inner, id))?;
+        let work = WorkDir::open(inner, &namespace, &name, waiting)?;
+        let bundle = Locked::open(&bundles, &name, waiting, Step::OpenBundle)?.ok_or_else(|| not_found(inner, id))?;
         check_owner(&bundle, bundle.metadata(), Step::OpenBundle)?;
         Ok(Self { name, bundles, bundle, work })
     }
@@ -86,24 +86,35 @@ impl Target {
         let mut warnings = Vec::new();
         // First whatever can refuse: until the name is taken away, nothing has been lost. The
         // shim's pid is read while there is a file to read it from (defect D2).
-        let mounted = self.find_mounts()?;
-        self.end_shim(records, force, &mut warnings)?;
+        let mut mounted = self.find_mounts()?;
+        if self.end_shim(records, force, &mut warnings)? {
+            // It may have mounted something while it lived.
+            mounted = self.find_mounts()?;
+        }
         if mounted {
-            unmount_below(&self.bundle, UNMOUNT_PATIENCE)
+            unmount_below(&self.bundle, &Name::ROOTFS, UNMOUNT_PATIENCE)
                 .map_err(|failure| cannot_unmount(Error::from_failure(Step::Unmount, &failure)))?;
         }
-        let trash = self.retire(inner.config.durable)?;
+        let trash = self.retire()?;
 
-        let removed = self.remove(&trash);
+        // The bundle is deleted. From here on everything is tried, and every failure is told.
+        let durable = inner.config.durable;
+        let mut results = Vec::new();
+        if durable {
+            results.push(self.bundles.sync().at_step(Step::Retire));
+        }
+        results.push(self.remove(&trash));
         clean_socket(inner, id, records, &mut warnings);
-        let work_removed = match self.work.take() {
-            Some(work) => work.remove(&self.name),
-            None => remove_orphan(inner, id).map(drop),
-        };
-        match (removed, work_removed) {
-            (Ok(()), Ok(())) => Ok(Deletion { deleted: true, warnings }),
-            (Err(error), Ok(())) | (Ok(()), Err(error)) => Err(error),
-            (Err(bundle), Err(work_dir)) => Err(bundle.note(work_dir.to_string())),
+        if let Some(work) = self.work.take() {
+            results.push(work.remove(&self.name));
+            if durable {
+                results.push(work.parent.sync().at_step(Step::RemoveWorkDir));
+            }
+        }
+        let failed = results.into_iter().filter_map(Result::err);
+        match failed.reduce(|first, other| first.note(other.to_string())) {
+            None => Ok(Deletion { deleted: true, warnings }),
+            Some(error) => Err(error),
         }
     }
 
@@ -120,24 +131,24 @@ impl Target {
         Ok(mounts.first().is_some())
     }
 
-    /// Refuses to delete under a running shim, or kills it if that is wanted.
-    fn end_shim(&self, records: &ShimRecords, force: bool, warnings: &mut Vec<String>) -> Result<()> {
+    /// Refuses to delete under a running shim, or kills it if that is wanted; whether it did.
+    fn end_shim(&self, records: &ShimRecords, force: bool, warnings: &mut Vec<String>) -> Result<bool> {
         let pid = match &records.pid {
             Ok(Some(pid)) => *pid,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(false),
             Err(fault) => {
                 warnings.push(format!("shim.pid cannot be used: {fault}"));
-                return Ok(());
+                return Ok(false);
             }
         };
-        let Some(shim) = ShimProcess::find(pid, &self.bundle).at_step(Step::EndShim)? else { return Ok(()) };
+        let Some(shim) = ShimProcess::find(pid, &self.bundle).at_step(Step::EndShim)? else { return Ok(false) };
         if !force {
             let message =
                 format!("the shim of the bundle is still running (pid {pid}); stop it, or force the deletion");
             return Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(self.bundle.path()));
         }
         if shim.kill(KILL_PATIENCE).at_step(Step::EndShim)? {
-            return Ok(());
+            return Ok(true);
         }
         let message = format!("the shim (pid {pid}) was killed and has not ended in {} s", KILL_PATIENCE.as_secs());
         Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(self.bundle.path()))
@@ -145,7 +156,7 @@ impl Target {
 
     /// Takes the bundle's name away: the commit of `delete`. The new name is unique, so that a
     /// leftover of an earlier crash is never in the way (defect D5).
-    fn retire(&self, durable: bool) -> Result<Name> {
+    fn retire(&self) -> Result<Name> {
         let trash = loop {
             let trash = self.name.hidden().map_err(|errno| {
                 Error::new(ErrorKind::Filesystem, Step::Retire, format!("cannot choose a name: {errno}"))
@@ -162,9 +173,6 @@ impl Target {
                 }
             }
         };
-        if durable {
-            self.bundles.sync().at_step(Step::Retire)?;
-        }
         Ok(trash)
     }
 }
@@ -186,9 +194,9 @@ impl Target {
 }
 
 impl WorkDir {
-    fn open(inner: &Inner, namespace: &Name, name: &Name) -> Result<Option<Self>> {
-        let Some(parent) = inner.places.root.namespace(namespace)? else { return Ok(None) };
-        let Some(directory) = Locked::open(&parent, name, Step::OpenWorkDir)? else { return Ok(None) };
+    fn open(inner: &Inner, namespace: &Name, name: &Name, waiting: Waiting) -> Result<Option<Self>> {
+        let Some(parent) = inner.places.root.namespace_to_change(namespace)? else { return Ok(None) };
+        let Some(directory) = Locked::open(&parent, name, waiting, Step::OpenWorkDir)? else { return Ok(None) };
         check_owner(&directory, directory.metadata(), Step::OpenWorkDir)?;
         Ok(Some(Self { parent, directory }))
     }
@@ -207,17 +215,24 @@ impl WorkDir {
 }
 
 /// Removes the work directory of a bundle that is not there: a crash may have left it.
+///
+/// Without even a namespace directory it is more likely the state directory that is wrong, and the
+/// work directory that of a running container: then it goes only if it is empty.
 fn remove_orphan(inner: &Inner, id: &BundleId) -> Result<Deletion> {
     let (namespace, name) = names(id)?;
-    if let Some(work) = WorkDir::open(inner, &namespace, &name)? {
+    if let Some(work) = WorkDir::open(inner, &namespace, &name, Waiting::patiently())? {
         // With its lock held nobody can be making a bundle of that name.
-        let taken = match inner.places.state.namespace(&namespace)? {
-            Some(bundles) => bundles.metadata_at(&name).is_ok(),
-            None => false,
-        };
-        if !taken {
-            refuse_mounts(&work.directory)?;
-            work.remove(&name)?;
+        match inner.places.state.namespace_to_change(&namespace)? {
+            Some(bundles) if bundles.metadata_at(&name).is_ok() => {}
+            Some(_) => {
+                refuse_mounts(&work.directory)?;
+                work.remove(&name)?;
+            }
+            None => {
+                if let Err(failure) = work.parent.remove_directory(&name) {
+                    tracing::warn!(%failure, "a work directory without a namespace of its bundle stays");
+                }
+            }
         }
     }
     Ok(Deletion::default())

@@ -7,6 +7,8 @@ use rustix::io::Errno;
 
 use super::Inner;
 use super::create::names;
+use super::lend::Lendable;
+use super::lock::Waiting;
 use super::places::check_owner;
 use crate::bundle::{Bundle, BundleId};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
@@ -57,8 +59,17 @@ pub(super) fn not_found(bundle: &Bundle) -> Error {
     Error::new(ErrorKind::NotFound, Step::OpenBundle, format!("there is no bundle {}", path.display())).at(path)
 }
 
+/// A bundle that was opened for reading.
+struct Found(Arc<Directory>);
+
+impl Lendable for Found {
+    fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.0)
+    }
+}
+
 /// Opens a bundle for reading.
-pub(super) fn open(inner: &Inner, id: &BundleId) -> Result<Directory> {
+pub(super) fn open(inner: &Inner, id: &BundleId) -> Result<Arc<Directory>> {
     let (namespace, name) = names(id)?;
     let missing = || not_found(&inner.places.bundle(id));
     let bundles = inner.places.state.namespace(&namespace)?.ok_or_else(missing)?;
@@ -67,7 +78,7 @@ pub(super) fn open(inner: &Inner, id: &BundleId) -> Result<Directory> {
         result => {
             let bundle = result.at_step(Step::OpenBundle)?;
             check_owner(&bundle, &bundle.metadata().at_step(Step::OpenBundle)?, Step::OpenBundle)?;
-            Ok(bundle)
+            Ok(Arc::new(bundle))
         }
     }
 }
@@ -75,7 +86,7 @@ pub(super) fn open(inner: &Inner, id: &BundleId) -> Result<Directory> {
 /// A bundle to lend for reading.
 pub(super) fn lend(inner: &Arc<Inner>, id: &BundleId) -> Lent {
     let (inner, id) = (Arc::clone(inner), id.clone());
-    Lent::new(Access::Read, move || open(&inner, &id).map(Arc::new))
+    Lent::new(Access::Read, move || open(&inner, &id))
 }
 
 pub(super) fn load(inner: &Inner, id: &BundleId) -> Result<Bundle> {
@@ -85,8 +96,15 @@ pub(super) fn load(inner: &Inner, id: &BundleId) -> Result<Bundle> {
 }
 
 pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
-    let records = inner.policy.shim_records(&inner.config, id, lend(inner, id))?;
-    let directory = open(inner, id)?;
+    let open = {
+        let (inner, id) = (Arc::clone(inner), id.clone());
+        move |_| open(&inner, &id).map(Found)
+    };
+    let (records, opened) =
+        super::lend::lend(Access::Read, open.clone(), |lent| inner.policy.shim_records(&inner.config, id, lent));
+    let records = records?;
+    // The records and what follows are of one and the same bundle.
+    let Found(directory) = opened.map_or_else(|| open(Waiting::Never), Ok)?;
     let metadata = directory.metadata().at_step(Step::OpenBundle)?;
     let shim_alive = match records.pid {
         Ok(Some(pid)) => Some(ShimProcess::find(pid, &directory).at_step(Step::ReadRecords)?.is_some()),
@@ -126,19 +144,25 @@ fn all_namespaces(inner: &Inner) -> Result<Vec<String>> {
     let Some(state) = inner.places.state.open()? else { return Ok(Vec::new()) };
     let found = directories(&state)?;
     // Whether a name is a namespace's is the policy's to say; the id is one that is always valid.
-    let ids: Vec<_> = found.iter().map(|name| BundleId::new(name.as_str(), "x")).collect();
-    let valid = inner.policy.valid_identifiers(&inner.config, &ids)?;
-    Ok(found.into_iter().zip(valid).filter_map(|(name, valid)| valid.then_some(name)).collect())
+    let mut namespaces = Vec::new();
+    for name in found {
+        if is_valid(inner, &BundleId::new(name.as_str(), "x"))? {
+            namespaces.push(name);
+        }
+    }
+    Ok(namespaces)
 }
 
 fn list_namespace(inner: &Inner, namespace: &str) -> Result<Vec<Listed>> {
     inner.policy.check_identifiers(&inner.config, &BundleId::new(namespace, "x"))?;
     let (name, _) = names(&BundleId::new(namespace, "x"))?;
     let Some(directory) = inner.places.state.namespace(&name)? else { return Ok(Vec::new()) };
-    let ids: Vec<_> = directories(&directory)?.into_iter().map(|id| BundleId::new(namespace, id)).collect();
-    let valid = inner.policy.valid_identifiers(&inner.config, &ids)?;
     let mut listed = Vec::new();
-    for id in ids.into_iter().zip(valid).filter_map(|(id, valid)| valid.then_some(id)) {
+    for id in directories(&directory)? {
+        let id = BundleId::new(namespace, id);
+        if !is_valid(inner, &id)? {
+            continue;
+        }
         let (_, name) = names(&id)?;
         match directory.metadata_at(&name) {
             // Deleted since it was listed.
@@ -151,6 +175,15 @@ fn list_namespace(inner: &Inner, namespace: &str) -> Result<Vec<Listed>> {
         }
     }
     Ok(listed)
+}
+
+/// Whether the policy takes a namespace and an id.
+fn is_valid(inner: &Inner, id: &BundleId) -> Result<bool> {
+    match inner.policy.check_identifiers(&inner.config, id) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::InvalidIdentifier => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The names of the directories in a directory, sorted, without hidden ones.

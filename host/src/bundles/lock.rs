@@ -13,8 +13,28 @@ use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::{Crossing, Directory, Metadata};
 
-/// How long to wait for somebody else. Longer than a deletion waits for a busy mount.
+/// How long to wait for somebody else: long enough for a deletion that waits for a busy mount.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether to wait for whoever has a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Waiting {
+    Never,
+    Until(Instant),
+}
+
+impl Waiting {
+    pub(crate) fn patiently() -> Self {
+        Self::Until(Instant::now() + PATIENCE)
+    }
+
+    fn is_over(self) -> bool {
+        match self {
+            Self::Never => true,
+            Self::Until(deadline) => Instant::now() >= deadline,
+        }
+    }
+}
 
 /// A directory whose lock we hold, given back when it is dropped.
 #[derive(Debug)]
@@ -41,15 +61,14 @@ impl Locked {
 
     /// Opens and locks what has a name, and makes sure that the name still leads there: whoever
     /// had the lock before may have renamed or removed it. `None` if there is nothing.
-    pub(crate) fn open(parent: &Directory, name: &Name, step: Step) -> Result<Option<Self>> {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn open(parent: &Directory, name: &Name, waiting: Waiting, step: Step) -> Result<Option<Self>> {
         loop {
             let directory = match parent.open_directory(name, Crossing::Refused) {
                 Err(failure) if failure.errno() == Errno::NOENT => return Ok(None),
                 Err(failure) => return Err(not_ours(Error::from_failure(step, &failure), failure.errno())),
                 Ok(directory) => directory,
             };
-            wait(&directory, deadline)?;
+            wait(&directory, waiting)?;
             if let Some(locked) = Self::at(directory, parent, name, step)? {
                 return Ok(Some(locked));
             }
@@ -67,10 +86,10 @@ impl Locked {
 }
 
 /// Waits for a lock by asking again: a blocking `flock` could not be given up.
-fn wait(directory: &Directory, deadline: Instant) -> Result<()> {
+fn wait(directory: &Directory, waiting: Waiting) -> Result<()> {
     let mut pause = Duration::from_micros(100);
     while !directory.try_lock().at_step(Step::Lock)? {
-        if Instant::now() >= deadline {
+        if waiting.is_over() {
             let (path, seconds) = (directory.path(), PATIENCE.as_secs());
             let message = format!("somebody else is changing {} and has not finished in {seconds} s", path.display());
             return Err(Error::new(ErrorKind::Locked, Step::Lock, message).at(path));

@@ -14,6 +14,8 @@ use crate::sys::{Crossing, Directory, Metadata, effective_ids};
 
 /// The mode of state, root, namespace and work directories: all may pass, only we may list.
 pub(crate) const PASSABLE: u32 = 0o711;
+/// Who else may write.
+const WRITABLE: u32 = 0o022;
 
 /// A directory that the operator names. It and the namespaces in it are opened once and kept.
 #[derive(Debug)]
@@ -67,7 +69,11 @@ impl Base {
         &self,
         open: impl FnOnce() -> Result<Directory, AmbientError>,
     ) -> Result<Arc<Directory>, AmbientError> {
-        if let Some((directory, _)) = self.kept.get(&self.path) {
+        // One that has become writable by others is walked to again, and refused by the walk.
+        if let Some((directory, found)) = self.kept.get(&self.path)
+            && found.mode & WRITABLE == 0
+            && found.uid == effective_ids().0
+        {
             return Ok(directory);
         }
         let directory = Arc::new(open()?);
@@ -75,9 +81,24 @@ impl Base {
         Ok(directory)
     }
 
-    /// The directory of a namespace, or `None` if there is none. Changes nothing.
+    /// The directory of a namespace, or `None` if there is none. Changes nothing, so one that
+    /// others can write to is refused.
     pub(crate) fn namespace(&self, namespace: &Name) -> Result<Option<Arc<Directory>>> {
-        Ok(self.find_namespace(namespace, |base| base.open())?.map(|(directory, _)| directory))
+        let Some((directory, found)) = self.find_namespace(namespace, Self::open)? else { return Ok(None) };
+        if found.mode & WRITABLE == 0 {
+            return Ok(Some(directory));
+        }
+        let path = directory.path();
+        let message =
+            format!("others can write to {0} (mode {1:04o}); try: chmod go-w {0}", path.display(), found.mode);
+        Err(Error::new(ErrorKind::Untrusted, Step::OpenNamespace, message).at(path))
+    }
+
+    /// The directory of a namespace, narrowed if it is too open, or `None` if there is none.
+    pub(crate) fn namespace_to_change(&self, namespace: &Name) -> Result<Option<Arc<Directory>>> {
+        let Some((directory, found)) = self.find_namespace(namespace, Self::open)? else { return Ok(None) };
+        narrow(&directory, &found)?;
+        Ok(Some(directory))
     }
 
     /// The directory of a namespace, made if it is missing, narrowed if it is too open.
@@ -140,8 +161,8 @@ pub(crate) fn check_owner(directory: &Directory, found: &Metadata, step: Step) -
 fn narrow(directory: &Directory, found: &Metadata) -> Result<()> {
     let mode = found.mode;
     if mode & !PASSABLE != 0 {
-        tracing::warn!(path = %directory.path().display(), "namespace directory has mode {mode:04o}, setting {PASSABLE:04o}");
-        directory.set_mode(PASSABLE).at_step(Step::OpenNamespace)?;
+        tracing::warn!(path = %directory.path().display(), "namespace directory has mode {mode:04o}, taking away what is too much");
+        directory.set_mode(mode & PASSABLE).at_step(Step::OpenNamespace)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::lock::Locked;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
-use crate::filesystem::{DIRECTORY_MODE, FILE_MODE};
+use crate::filesystem::{DIRECTORY_MODE, FILE_MODE, STAGING_MODE};
 use crate::name::Name;
 use crate::policy::Built;
 use crate::sys::{Directory, Kind, Metadata, effective_ids};
@@ -26,7 +26,7 @@ impl Staging {
             let name = id.hidden().map_err(|errno| {
                 Error::new(ErrorKind::Filesystem, Step::Stage, format!("cannot choose a name: {errno}"))
             })?;
-            let directory = match namespace.create_directory(&name, 0o700) {
+            let directory = match namespace.create_directory(&name, STAGING_MODE) {
                 Err(failure) if failure.errno() == Errno::EXIST => continue,
                 result => result.at_step(Step::Stage)?,
             };
@@ -52,7 +52,15 @@ impl Staging {
         expected.check("rootfs", &rootfs, Kind::Directory, DIRECTORY_MODE, None)?;
         let config = self.find(&Name::CONFIG)?;
         Self::verify_config(&expected, built, &config, spec_size)?;
-        if built.made == 2 { Ok(()) } else { Err(broken("it made more than rootfs and config.json")) }
+        if built.made.entries != 2 {
+            return Err(broken("it made more than rootfs and config.json"));
+        }
+        if directory.mode != built.made.mode {
+            let (mode, asked) = (directory.mode, built.made.mode);
+            let message = format!("the file system did not keep mode {asked:04o} of the bundle, it has {mode:04o}");
+            return Err(Error::new(ErrorKind::Unsupported, Step::Verify, message).at(self.directory.path()));
+        }
+        Ok(())
     }
 
     fn find(&self, name: &Name) -> Result<Metadata> {
@@ -67,7 +75,7 @@ impl Staging {
     fn verify_config(expected: &Expected, built: &Built, found: &Metadata, spec_size: u64) -> Result<()> {
         let most = if expected.remapped { FILE_MODE } else { 0o600 };
         expected.check("config.json", found, Kind::Regular, most, None)?;
-        if built.written == Some(Name::CONFIG) && found.size == spec_size && found.links == 1 {
+        if built.made.file == Some((Name::CONFIG, found.mode)) && found.size == spec_size && found.links == 1 {
             Ok(())
         } else {
             Err(broken("config.json is not the file that was written for it"))

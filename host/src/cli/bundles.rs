@@ -197,7 +197,7 @@ struct Inspected {
 
 impl Inspect {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        confine(global, Needs::Reading);
+        // Not confined: Landlock would hide from us whether the shim on file is running.
         let found = global.dunnage(1)?.inspect(&global.id(&self.id))?;
         let (address, address_error) = split(found.address);
         let (shim_pid, shim_pid_error) = split(found.shim_pid);

@@ -1,4 +1,6 @@
-//! Confining this process, before it looks at any input: Landlock (landlock(7)).
+//! Confining this process, before it decides on anything: Landlock (landlock(7)). The spec has been
+//! read by then, and is opaque bytes; what is left to open are the state and root directories. If
+//! those have yet to be made, the nearest directory above them is open to this process too.
 //!
 //! Only commands that need not unmount are confined: Landlock forbids mounting and unmounting to
 //! the whole domain.

@@ -66,16 +66,12 @@ fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::InvalidSpec
         | ErrorKind::SpecTooLarge
         | ErrorKind::GroupNotAllowed => 3,
+        ErrorKind::InvalidConfig => 2,
         ErrorKind::Exists => 4,
         ErrorKind::NotFound | ErrorKind::NoAddress => 5,
         ErrorKind::Mounted | ErrorKind::ShimAlive | ErrorKind::Locked => 6,
         ErrorKind::PolicyRejected | ErrorKind::PolicyTrapped | ErrorKind::PolicyLimit | ErrorKind::PolicyBroken => 7,
-        ErrorKind::BadRecord
-        | ErrorKind::Filesystem
-        | ErrorKind::InvalidConfig
-        | ErrorKind::Unsupported
-        | ErrorKind::Untrusted
-        | _ => 1,
+        ErrorKind::BadRecord | ErrorKind::Filesystem | ErrorKind::Unsupported | ErrorKind::Untrusted | _ => 1,
     }
 }
 

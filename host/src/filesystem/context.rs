@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Resource, ResourceTable};
 
+use super::STAGING_MODE;
 use super::lent::{Access, DirectoryResource, Lent};
 use crate::config::GroupRanges;
 use crate::error::Error;
@@ -51,6 +52,23 @@ impl From<wasmtime::Error> for CallError {
     }
 }
 
+/// What the host has made for the guest in the directory that was lent.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// How many directories and files.
+    pub(crate) entries: u32,
+    /// The last file, and its mode.
+    pub(crate) file: Option<(Name, u32)>,
+    /// The mode of the directory itself.
+    pub(crate) mode: u32,
+}
+
+impl Default for Made {
+    fn default() -> Self {
+        Self { entries: 0, file: None, mode: STAGING_MODE }
+    }
+}
+
 /// The state of one call.
 pub(crate) struct Context {
     table: ResourceTable,
@@ -63,10 +81,7 @@ pub(crate) struct Context {
     steps: u32,
     /// The last system call that failed, with all that the guest was not told.
     pub(crate) last_failure: Option<Failure>,
-    /// The file that was written for the guest.
-    pub(crate) written: Option<Name>,
-    /// How many directories and files it has made.
-    pub(crate) made: u32,
+    pub(crate) made: Made,
 }
 
 impl Context {
@@ -83,8 +98,7 @@ impl Context {
             bytes: limits.host_call_bytes,
             steps: limits.steps,
             last_failure: None,
-            written: None,
-            made: 0,
+            made: Made::default(),
         }
     }
 
@@ -120,6 +134,11 @@ impl Context {
             Some(directory) => Ok(Arc::clone(directory)),
             None => Ok(self.lent.open().map_err(Stop::Host)?),
         }
+    }
+
+    /// Whether a handle is that of the directory that was lent.
+    pub(super) fn is_lent(&self, handle: &Resource<DirectoryResource>) -> wasmtime::Result<bool> {
+        Ok(self.table.get(handle).map_err(unknown_handle)?.0.is_none())
     }
 
     pub(super) fn check_writable(&self, directory: &Directory) -> Result<(), CallError> {

@@ -78,7 +78,7 @@ pub(super) fn create_failure(failure: wit::Failure, known: Option<&Failure>) -> 
         wit::Step::CreateRootfs => Step::CreateRootfs,
         wit::Step::WriteSpec => Step::WriteSpec,
     };
-    let error = match known {
+    let error = match known.filter(|known| wit::ErrorCode::from(known.errno()) == failure.code) {
         Some(known) => Error::from_failure(step, known),
         None => Error::new(ErrorKind::Filesystem, step, describe(failure.code)),
     };

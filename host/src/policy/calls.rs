@@ -10,36 +10,18 @@ use crate::bindings::exports::dunnage::bundle::{bundles as wit, shims};
 use crate::bundle::BundleId;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::filesystem::{Context, Lent};
-use crate::name::Name;
+use crate::filesystem::{Context, Lent, Made};
 use crate::spec::Spec;
 
 /// What the policy says it has built in the staging directory.
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) remapped_gid: u32,
-    /// The file that the host wrote for it.
-    pub(crate) written: Option<Name>,
-    /// How many directories and files the host made for it.
-    pub(crate) made: u32,
+    /// What the host has made for it.
+    pub(crate) made: Made,
 }
 
 impl Policy {
-    /// `bundles.check-identifiers`, for several at once: which of them are valid.
-    pub(crate) fn valid_identifiers(&self, config: &Config, ids: &[BundleId]) -> Result<Vec<bool>> {
-        let (valid, _) = self.call(config, |store, policy| {
-            ids.iter()
-                .map(|id| {
-                    policy
-                        .dunnage_bundle_bundles()
-                        .call_check_identifiers(&mut *store, &id.into())
-                        .map(|result| result.is_ok())
-                })
-                .collect()
-        })?;
-        Ok(valid)
-    }
-
     /// `bundles.check-identifiers`.
     pub(crate) fn check_identifiers(&self, config: &Config, id: &BundleId) -> Result<()> {
         let (answer, _) = self
@@ -73,7 +55,7 @@ impl Policy {
             wit::CreateError::Filesystem(failure) => answers::create_failure(failure, context.last_failure.as_ref()),
         })?;
         check_answered_group(config, created.remapped_gid)?;
-        Ok(Built { remapped_gid: created.remapped_gid, written: context.written, made: context.made })
+        Ok(Built { remapped_gid: created.remapped_gid, made: context.made })
     }
 
     /// `bundles.delete`.

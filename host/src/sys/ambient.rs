@@ -161,7 +161,8 @@ impl<'a> Walk<'a> {
 
     /// Refuses a directory in which somebody else could put another one in place of the next.
     fn check(&self, path: &Path, metadata: &Metadata, ancestor: bool) -> Result<(), AmbientError> {
-        let by_group = metadata.mode & 0o020 != 0 && metadata.gid != 0;
+        // The group's bits are also the mask of an ACL, so not even group 0 is excused.
+        let by_group = metadata.mode & 0o020 != 0;
         let by_others = metadata.mode & 0o002 != 0;
         // In a sticky directory (`/tmp`) nobody can rename what is ours. That will do on the way,
         // but not at its end, where others could take the names of namespaces.

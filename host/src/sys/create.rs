@@ -36,7 +36,11 @@ impl Directory {
     }
 
     fn settle_new_directory(&self, name: &Name, mode: u32) -> Result<Directory> {
-        self.open_own_directory(name).and_then(|made| made.settle(mode).map(|()| made)).inspect_err(|_| {
+        self.open_own_directory(name).and_then(|made| made.settle(mode).map(|()| made)).inspect_err(|failure| {
+            // What is gone was somebody's to remove; what has its name by now may be somebody's too.
+            if failure.errno() == Errno::NOENT {
+                return;
+            }
             if let Err(failure) = self.remove_directory(name) {
                 tracing::warn!(%failure, "cannot take a new directory back");
             }
@@ -73,10 +77,16 @@ impl Directory {
         if found.gid != gid {
             self.set_group(gid)?;
         }
-        if found.mode != mode || found.gid != gid {
-            self.set_mode(mode)?;
+        if (found.mode, found.gid) == (mode, gid) {
+            return Ok(());
         }
-        Ok(())
+        self.set_mode(mode)?;
+        let settled = self.metadata()?;
+        if (settled.mode, settled.gid) == (mode, gid) {
+            Ok(())
+        } else {
+            Err(Failure::new("fchmod", self.path(), Errno::NOTSUP).with("the file system keeps no modes or groups"))
+        }
     }
 
     /// Gives the directory to a group.

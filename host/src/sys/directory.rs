@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Statx, StatxAttributes,
-    StatxFlags, flock, fsync, renameat_with, seek, statx,
+    StatxFlags, flock, fsync, openat, renameat_with, seek, statx,
 };
 use rustix::io::Errno;
 
@@ -153,8 +153,26 @@ impl Directory {
         }
     }
 
+    /// Like [`Directory::metadata_at`], but asks nobody: the server of a file system that is
+    /// mounted there may be gone, and would never answer.
+    pub(super) fn mount_metadata_at(&self, name: &Name) -> Result<Metadata> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        retry(|| statx(self.as_fd(), name.as_c_str(), flags, mask()))
+            .map(|stat| translate(&stat))
+            .map_err(|errno| Failure::new("statx", self.path_of(name), errno))
+    }
+
+    /// Whether there are no entries but `.` and `..`.
+    pub(crate) fn is_empty(&self) -> Result<bool> {
+        self.list(1).map(|entries| entries.is_empty())
+    }
+
     /// All entries but `.` and `..`.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
+        self.list(usize::MAX)
+    }
+
+    fn list(&self, most: usize) -> Result<Vec<Entry>> {
         let fail = |errno| Failure::new("getdents64", &self.path, errno);
         if self.listed.swap(true, Ordering::Relaxed) {
             seek(&self.fd, SeekFrom::Start(0)).map_err(fail)?;
@@ -162,7 +180,9 @@ impl Directory {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
         let mut listing = RawDir::new(self.as_fd(), &mut buffer);
         let mut entries = Vec::new();
-        while let Some(entry) = listing.next() {
+        while entries.len() < most
+            && let Some(entry) = listing.next()
+        {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(Errno::INTR) => continue,
@@ -205,7 +225,15 @@ impl Directory {
 
     /// Writes the directory's entries to the disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        retry(|| fsync(&self.fd)).map_err(|errno| Failure::new("fsync", &self.path, errno))
+        let synced = retry(|| fsync(&self.fd)).or_else(|errno| match errno {
+            // A handle for passing only (`O_PATH`), as ancestors have.
+            Errno::BADF => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                openat(&self.fd, c".", flags, Mode::empty()).and_then(fsync)
+            }
+            errno => Err(errno),
+        });
+        synced.map_err(|errno| Failure::new("fsync", &self.path, errno))
     }
 }
 
@@ -238,7 +266,8 @@ pub(super) fn metadata_at(directory: BorrowedFd<'_>, name: &Name) -> rustix::io:
 
 /// What a path leads to, links followed: for the magic links of `/proc` only.
 pub(super) fn metadata_of_target(path: &Path) -> rustix::io::Result<Metadata> {
-    retry(|| statx(CWD, path, AtFlags::NO_AUTOMOUNT, mask())).map(|stat| translate(&stat))
+    let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    retry(|| statx(CWD, path, flags, mask())).map(|stat| translate(&stat))
 }
 
 pub(super) fn metadata_of_path(path: &Path) -> rustix::io::Result<Metadata> {

@@ -54,7 +54,7 @@ impl Mounts {
 /// Whether it can be told without the kernel's table that nothing is mounted below a directory.
 fn holds_no_mount(directory: &Directory) -> Result<bool> {
     for entry in directory.entries()? {
-        let metadata = match directory.metadata_at(&entry.name) {
+        let metadata = match directory.mount_metadata_at(&entry.name) {
             Err(failure) if failure.errno() == Errno::NOENT => continue,
             metadata => metadata?,
         };
@@ -62,8 +62,8 @@ fn holds_no_mount(directory: &Directory) -> Result<bool> {
             (Some(false), Kind::Directory) => {
                 // What we may not look into (a container took its owner's rights away) could hide one.
                 let inside =
-                    directory.open_directory(&entry.name, Crossing::Refused).and_then(|inside| inside.entries());
-                if !inside.is_ok_and(|entries| entries.is_empty()) {
+                    directory.open_directory(&entry.name, Crossing::Refused).and_then(|inside| inside.is_empty());
+                if inside != Ok(true) {
                     return Ok(false);
                 }
             }
@@ -117,31 +117,34 @@ fn octal(digits: &[u8]) -> Option<u8> {
 ///
 /// Never detaches lazily: a lazy unmount reports success while the data is still reachable, and
 /// what removes the directory next then removes the data (containerd #10704, kata #11183).
-pub(crate) fn unmount_below(directory: &Directory, patience: Duration) -> Result<()> {
+pub(crate) fn unmount_below(directory: &Directory, allowed: &Name, patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
     loop {
-        let Mounts(mut left) = Mounts::in_table(directory)?;
+        let mounts = Mounts::in_table(directory)?;
+        if let Some(path) = mounts.outside(allowed) {
+            let path = directory.path().join(path);
+            return Err(Failure::new("umount2", path, Errno::BUSY).with("mounted meanwhile, and not ours to unmount"));
+        }
+        let Mounts(mut left) = mounts;
         if left.is_empty() {
             return Ok(());
         }
         // Of two mounts on one point the later lies on top; the sort is stable.
         left.reverse();
         left.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
-        let mut progress = false;
-        let mut obstacle = None;
-        for path in &left {
-            match unmount_at(directory, path) {
-                Ok(()) => progress = true,
-                Err(failure) => obstacle = obstacle.or(Some(failure)),
-            }
+        let failures = left.iter().filter_map(|path| unmount_at(directory, path).err()).collect::<Vec<_>>();
+        let progress = failures.len() < left.len();
+        let keeps_coming =
+            || Failure::new("umount2", directory.path(), Errno::BUSY).with("it is mounted again and again");
+        let failure = failures.into_iter().next().unwrap_or_else(keeps_coming);
+        // What is busy may be free soon, what was in the way may be gone, and what is no mount any
+        // more was unmounted by somebody else: the table will tell.
+        let transient = progress || matches!(failure.errno(), Errno::BUSY | Errno::INVAL | Errno::NOENT);
+        if !transient || Instant::now() >= deadline {
+            return Err(failure);
         }
-        // Something that was in the way may be gone now: look again before giving up.
-        match obstacle {
-            Some(failure) if !progress && (failure.errno() != Errno::BUSY || Instant::now() >= deadline) => {
-                return Err(failure);
-            }
-            Some(_) if !progress => std::thread::sleep(Duration::from_millis(20)),
-            _ => {}
+        if !progress {
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

@@ -51,15 +51,22 @@ impl ShimProcess {
             return Ok(None);
         }
         let directory = format!("{process}/cwd");
-        let in_bundle = match metadata_of_target(Path::new(&directory)) {
-            Ok(found) => Some(found.identity()) == bundle.identity(),
-            // It ended meanwhile, or has ended and waits to be reaped.
-            Err(Errno::NOENT | Errno::SRCH) => false,
-            // A process of another user, or one that outranks us: no shim of a bundle of ours.
-            Err(Errno::ACCESS | Errno::PERM) => false,
-            Err(errno) => return Err(Failure::new("statx", directory, errno)),
-        };
-        Ok(in_bundle.then_some(found))
+        match metadata_of_target(Path::new(&directory)) {
+            Ok(target) => Ok((Some(target.identity()) == bundle.identity()).then_some(found)),
+            // It ended meanwhile.
+            Err(_) if found.has_ended(Duration::ZERO)? => Ok(None),
+            Err(Errno::ACCESS | Errno::PERM) if found.cannot_be_ours() => Ok(None),
+            // Unknown is not dead.
+            Err(errno) => Err(Failure::new("statx", directory, errno).with("cannot tell whether this is the shim")),
+        }
+    }
+
+    /// Whether the process belongs to another user or holds capabilities that we lack: nobody like
+    /// us has started it, so it is not the shim of a bundle of ours.
+    fn cannot_be_ours(&self) -> bool {
+        let process = format!("/proc/{}", self.pid());
+        let foreign = metadata_of_target(Path::new(&process)).is_ok_and(|process| process.uid != effective_ids().0);
+        foreign || permitted(&process).zip(permitted("/proc/self")).is_some_and(|(theirs, ours)| theirs & !ours != 0)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -95,4 +102,11 @@ impl ShimProcess {
     fn fail(&self, call: &'static str, errno: Errno) -> Failure {
         Failure::new(call, format!("/proc/{}", self.pid()), errno)
     }
+}
+
+/// The permitted capabilities of a process (proc_pid_status(5)).
+fn permitted(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("{process}/status")).ok()?;
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapPrm:"))?;
+    u64::from_str_radix(capabilities.trim(), 16).ok()
 }

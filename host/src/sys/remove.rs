@@ -32,10 +32,12 @@ impl Directory {
     pub(crate) fn remove_tree(&self, name: &Name, directory: &Self) -> Result<()> {
         let mut walk = Walk { top: directory, moved: true };
         // What was moved to the top may have been missed by the listing: look again.
+        let mut obstacle = Ok(());
         while walk.moved {
             walk.moved = false;
-            walk.empty(directory, 0)?;
+            obstacle = obstacle.and(walk.empty(directory, 0));
         }
+        obstacle?;
         ignore_missing(self.remove_directory(name))
     }
 }

@@ -40,6 +40,10 @@ pub(crate) fn remove_dead_socket(directory: &Directory, name: &Name) -> Result<S
         Ok(()) | Err(Errno::AGAIN) => return Ok(SocketFate::Kept("somebody listens there")),
         Err(errno) => return Err(Failure::new("connect", directory.path_of(name), errno)),
     }
+    // A new shim may have bound the name meanwhile (defect D3).
+    if directory.metadata_at(name).is_ok_and(|now| now.identity() != found.identity()) {
+        return Ok(SocketFate::Kept("somebody has just made it"));
+    }
     match directory.unlink(name) {
         Ok(()) => Ok(SocketFate::Removed),
         Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),

@@ -45,10 +45,16 @@ impl Guest for Policy {
             "hides-group" => give_away(bundle, spec, 0o710, "config.json").map(|_| Created { remapped_gid: 0 }),
             "no-rootfs" => write(bundle, spec, "config.json", 0o600).map(|()| Created { remapped_gid: 0 }),
             "no-config" => rootfs(bundle).map(|()| Created { remapped_gid: 0 }),
-            "config-wide" => rootfs(bundle).and_then(|()| write(bundle, spec, "config.json", 0o644)).map(|()| Created { remapped_gid: 0 }),
-            "config-group-readable" => rootfs(bundle).and_then(|()| write(bundle, spec, "config.json", 0o640)).map(|()| Created { remapped_gid: 0 }),
+            "config-wide" => rootfs(bundle)
+                .and_then(|()| write(bundle, spec, "config.json", 0o644))
+                .map(|()| Created { remapped_gid: 0 }),
+            "config-group-readable" => rootfs(bundle)
+                .and_then(|()| write(bundle, spec, "config.json", 0o640))
+                .map(|()| Created { remapped_gid: 0 }),
             "config-in-rootfs" => config_in_rootfs(bundle, spec),
-            "config-is-directory" => rootfs(bundle).and_then(|()| directory(bundle, "config.json")).map(|()| Created { remapped_gid: 0 }),
+            "config-is-directory" => {
+                rootfs(bundle).and_then(|()| directory(bundle, "config.json")).map(|()| Created { remapped_gid: 0 })
+            }
             "extra" => directory(bundle, "extra").and_then(|()| finish(bundle, spec, 0)),
             "extra-hidden" => directory(bundle, ".extra").and_then(|()| finish(bundle, spec, 0)),
             "name-dot-dot" => directory(bundle, "..").and_then(|()| finish(bundle, spec, 0)),

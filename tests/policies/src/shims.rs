@@ -32,7 +32,12 @@ impl Guest for Policy {
         Ok(Endpoint { address: "unix:///run/elsewhere/x".to_string(), kind: EndpointKind::Path })
     }
 
-    fn config(bundle: BundlePaths, id: BundleId, _: NodeConfig, _: Option<RuncOptions>) -> Result<ShimConfig, IdentifierError> {
+    fn config(
+        bundle: BundlePaths,
+        id: BundleId,
+        _: NodeConfig,
+        _: Option<RuncOptions>,
+    ) -> Result<ShimConfig, IdentifierError> {
         Ok(ShimConfig {
             path: bundle.path,
             work_dir: bundle.work_dir,
