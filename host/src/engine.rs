@@ -31,11 +31,12 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     pub(crate) fn new(limits: &Limits) -> Result<Self> {
         let fail = |what: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::InvalidConfig, Step::LoadPolicy, format!("cannot set up the engine: {what}"))
+            Error::new(ErrorKind::Unsupported, Step::LoadPolicy, format!("cannot set up the engine: {what}"))
         };
         let calls = limits.concurrent_calls;
         if calls == 0 {
-            return Err(fail(&"the limit on concurrent calls is 0"));
+            let message = "the limit on concurrent calls is 0";
+            return Err(Error::new(ErrorKind::InvalidConfig, Step::LoadPolicy, message));
         }
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(calls)
