@@ -61,12 +61,14 @@ unsafe impl GlobalAlloc for Arena {
         start.and_then(|start| self.take(start, layout.size())).unwrap_or(ptr::null_mut())
     }
 
+    // SAFETY: only the last block is taken back, and nothing lies behind it.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.is_last(block, layout.size()) {
             self.0.set(block.addr());
         }
     }
 
+    // SAFETY: the last block grows or shrinks in place; any other is copied to a new one.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // A buffer that grows while it is filled is mostly the last block, and need not move.
         if self.is_last(block, layout.size()) {
