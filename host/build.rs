@@ -1,4 +1,5 @@
-//! Compiles the policy ahead of time, so that the binary holds no compiler.
+//! Compiles the policy ahead of time, so that the binary holds no compiler, and generates the
+//! messages and the service of the shim.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -10,6 +11,9 @@ include!("src/engine/settings.rs");
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/engine/settings.rs");
+    if std::env::var_os("CARGO_FEATURE_SHIM").is_some() {
+        generate_shim_service()?;
+    }
     let target = std::env::var("TARGET")?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let component = dunnage_policy_artifact::COMPONENT;
@@ -55,4 +59,27 @@ fn for_baseline(config: &mut wasmtime::Config, target: &str) -> Result<String, B
         };
     }
     Ok(format!("{name} ({target})"))
+}
+
+/// Generates the modules of `shim::protocol` from `proto/`, without `protoc`.
+fn generate_shim_service() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("shim_protocol");
+    std::fs::create_dir_all(&out)?;
+    let names = ["shim", "types", "task", "runc", "events"];
+    ttrpc_codegen::Codegen::new()
+        .out_dir(&out)
+        .include("proto")
+        .inputs(names.map(|name| format!("proto/{name}.proto")))
+        .rust_protobuf()
+        .customize(ttrpc_codegen::Customize { async_all: true, ..Default::default() })
+        .rust_protobuf_customize(ttrpc_codegen::ProtobufCustomize::default())
+        .run()?;
+    // What is generated has inner attributes, which `include!` does not take: it includes paths.
+    let mut modules = String::new();
+    for module in names.into_iter().chain(["shim_ttrpc"]) {
+        modules.push_str(&format!("#[path = {:?}]\npub mod {module};\n", out.join(format!("{module}.rs"))));
+    }
+    std::fs::write(out.join("modules.rs"), modules)?;
+    Ok(())
 }

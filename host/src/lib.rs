@@ -63,6 +63,8 @@ mod filesystem;
 mod limits;
 mod name;
 mod policy;
+#[cfg(feature = "shim")]
+pub mod shim;
 mod shims;
 mod spec;
 mod sys;

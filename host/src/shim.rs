@@ -1,0 +1,3 @@
+//! Shims: starting them, connecting to them, being one.
+
+pub mod protocol;
