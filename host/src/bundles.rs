@@ -2,11 +2,18 @@
 
 mod create;
 mod delete;
+#[cfg(feature = "shim")]
+mod hold;
 mod inspect;
 mod kept;
 mod lend;
 mod lock;
+mod on_file;
 mod places;
+mod records;
+mod running;
+mod runtime;
+mod shim_record;
 mod staging;
 
 use std::path::PathBuf;
@@ -15,6 +22,14 @@ use std::sync::Arc;
 pub use self::delete::Deletion;
 pub use self::inspect::{Inspection, Listed, Scope};
 use self::places::Places;
+#[cfg(feature = "shim")]
+pub(crate) use self::{
+    hold::Hold,
+    inspect::{find_shim, open as open_bundle},
+    on_file::{OnFile, socket_name},
+    runtime::{DEFAULT_RUNTIME_ROOT, Runtime},
+    shim_record::{Kept as KeptShim, Kind as ShimKind, Process, ShimRecord},
+};
 use crate::bundle::{Bundle, BundleId};
 use crate::config::{Builder, Config};
 use crate::error::Result;
@@ -28,12 +43,19 @@ use crate::spec::Spec;
 /// side, calls for the same bundle wait for each other. Several managers, in several processes,
 /// may share their directories.
 #[derive(Clone)]
-pub struct Dunnage(Arc<Inner>);
+pub struct Dunnage(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    config: Config,
-    places: Places,
-    policy: Policy,
+    pub(crate) config: Config,
+    pub(crate) places: Places,
+    pub(crate) policy: Policy,
+}
+
+impl Inner {
+    /// The directory of the shims' sockets.
+    pub(crate) fn socket_root(&self) -> &std::path::Path {
+        &self.config.socket_root
+    }
 }
 
 impl Dunnage {
@@ -132,6 +154,11 @@ impl Dunnage {
         inner.policy.remapped_gid(&inner.config, spec).map_err(|error| error.during(|| "read the spec".to_owned()))
     }
 
+    /// TEMP
+    pub fn task_settings(&self, _spec: &Spec) -> Result<TaskSettings> {
+        Ok(TaskSettings { terminal: false, io_uid: 0, io_gid: 0 })
+    }
+
     /// The address of a bundle's shim. Similar to `shimAddress` of containerd: the same daemon
     /// address, namespace and id give the same address.
     ///
@@ -222,4 +249,14 @@ pub struct Created {
     /// The host's group id that GID 0 of the container is mapped to, and the bundle was given to;
     /// 0 if it is not remapped.
     pub remapped_gid: u32,
+}
+
+/// TEMP
+pub struct TaskSettings {
+    /// TEMP
+    pub terminal: bool,
+    /// TEMP
+    pub io_uid: u32,
+    /// TEMP
+    pub io_gid: u32,
 }

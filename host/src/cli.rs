@@ -7,12 +7,14 @@ mod failure;
 mod global;
 mod output;
 mod policy;
+mod run;
 mod shim;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use dunnage::shim::MONITOR;
 
 use self::failure::Failed;
 use self::global::Global;
@@ -39,6 +41,7 @@ enum Command {
     List(bundles::List),
     Inspect(bundles::Inspect),
     Gid(bundles::Gid),
+    Run(run::Run),
     #[command(subcommand)]
     Shim(shim::Shim),
     #[command(subcommand)]
@@ -57,6 +60,10 @@ struct Completions {
 
 /// Runs the command line of this process; the exit code says how it went.
 pub(crate) fn main() -> ExitCode {
+    if called_as(MONITOR) {
+        // Nobody reads what it would say.
+        return dunnage::shim::monitor().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return failure::report_usage(&error),
@@ -78,6 +85,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::List(command) => command.run(global),
         Command::Inspect(command) => command.run(global),
         Command::Gid(command) => command.run(global),
+        Command::Run(command) => command.run(global),
         Command::Shim(command) => command.run(global),
         Command::Policy(command) => command.run(global),
         Command::Bench(command) => command.run(global),
@@ -88,6 +96,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Whether this program was called by another name.
+fn called_as(name: &str) -> bool {
+    std::env::args_os().next().is_some_and(|called| called == name)
 }
 
 fn start_logging(verbose: u8) {

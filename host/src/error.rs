@@ -45,6 +45,12 @@ pub enum ErrorKind {
     Unsupported,
     /// A system call failed for another reason; see [`Error::errno`].
     Filesystem,
+    /// The shim or the runtime failed, or refused what was asked of it.
+    Shim,
+    /// The shim has no such task or process.
+    NoTask,
+    /// Somebody did not answer in time.
+    Timeout,
     /// The policy cannot be used: wrong digest, wrong world, no component at all, or this build
     /// takes no other policy than its own.
     PolicyRejected,
@@ -76,6 +82,9 @@ impl ErrorKind {
             Self::Untrusted => "untrusted",
             Self::Unsupported => "unsupported",
             Self::Filesystem => "filesystem",
+            Self::Shim => "shim",
+            Self::NoTask => "no-task",
+            Self::Timeout => "timeout",
             Self::PolicyRejected => "policy-rejected",
             Self::PolicyTrapped => "policy-trapped",
             Self::PolicyLimit => "policy-limit",
@@ -140,6 +149,20 @@ pub enum Step {
     RemoveWorkDir,
     /// Listing a directory.
     List,
+    /// Listening where the shim will answer.
+    Listen,
+    /// Keeping a record of a shim.
+    RecordShim,
+    /// Starting a shim.
+    StartShim,
+    /// Connecting to a shim.
+    ConnectShim,
+    /// Asking something of a shim.
+    CallShim,
+    /// Ending a shim on request.
+    StopShim,
+    /// Running a container's processes.
+    RunTask,
 }
 
 impl Step {
@@ -173,6 +196,13 @@ impl Step {
             Self::RemoveBundle => "remove-bundle",
             Self::RemoveWorkDir => "remove-work-dir",
             Self::List => "list",
+            Self::Listen => "listen",
+            Self::RecordShim => "record-shim",
+            Self::StartShim => "start-shim",
+            Self::ConnectShim => "connect-shim",
+            Self::CallShim => "call-shim",
+            Self::StopShim => "stop-shim",
+            Self::RunTask => "run-task",
         }
     }
 }
@@ -271,6 +301,11 @@ impl Error {
     pub fn with_operation(mut self, operation: impl Into<String>) -> Self {
         self.0.operation = Some(operation.into());
         self
+    }
+
+    /// What went wrong, without what was being done.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// What kind of failure it was.

@@ -70,7 +70,7 @@ mod spec;
 mod sys;
 
 pub use bundle::{Bundle, BundleId};
-pub use bundles::{Created, Deletion, Dunnage, Inspection, Listed, Scope};
+pub use bundles::{Created, Deletion, Dunnage, Inspection, Listed, Scope, TaskSettings};
 pub use config::{Builder, GroupRanges};
 pub use error::{Error, ErrorKind, Result, Step};
 pub use limits::Limits;

@@ -36,6 +36,43 @@ impl Name {
     /// The OCI spec.
     pub(crate) const CONFIG: Self = Self(Cow::Borrowed(c"config.json"));
 
+    /// What this crate keeps beside the namespaces: its lasting records.
+    pub(crate) const RECORDS: Self = Self(Cow::Borrowed(c".dunnage"));
+    /// The shims on record.
+    pub(crate) const SHIMS: Self = Self(Cow::Borrowed(c"shims"));
+    /// What is on record of one of them.
+    pub(crate) const RECORD: Self = Self(Cow::Borrowed(c"record.json"));
+    /// The shim's address.
+    #[cfg(feature = "shim")]
+    pub(crate) const ADDRESS: Self = Self(Cow::Borrowed(c"address"));
+    /// The shim's process id.
+    #[cfg(feature = "shim")]
+    pub(crate) const SHIM_PID: Self = Self(Cow::Borrowed(c"shim.pid"));
+    /// The FIFO that a shim writes its output to.
+    #[cfg(feature = "shim")]
+    pub(crate) const SHIM_STDOUT: Self = Self(Cow::Borrowed(c"shim.stdout.log"));
+    /// The FIFO that a shim writes its errors to.
+    #[cfg(feature = "shim")]
+    pub(crate) const SHIM_STDERR: Self = Self(Cow::Borrowed(c"shim.stderr.log"));
+    /// The FIFO of a container's standard input.
+    #[cfg(feature = "shim")]
+    pub(crate) const STDIN: Self = Self(Cow::Borrowed(c"stdin"));
+    /// The FIFO of a container's standard output.
+    #[cfg(feature = "shim")]
+    pub(crate) const STDOUT: Self = Self(Cow::Borrowed(c"stdout"));
+    /// The FIFO of a container's standard error.
+    #[cfg(feature = "shim")]
+    pub(crate) const STDERR: Self = Self(Cow::Borrowed(c"stderr"));
+    /// The events on record.
+    #[cfg(feature = "shim")]
+    pub(crate) const EVENTS: Self = Self(Cow::Borrowed(c"events"));
+    /// The file that events are appended to.
+    #[cfg(feature = "shim")]
+    pub(crate) const LOG: Self = Self(Cow::Borrowed(c"log"));
+    /// The one before it.
+    #[cfg(feature = "shim")]
+    pub(crate) const OLDER_LOG: Self = Self(Cow::Borrowed(c"log.1"));
+
     /// Checks a name that comes from outside the host.
     pub(crate) fn new(name: impl AsRef<[u8]>) -> Result<Self, NameError> {
         let name = name.as_ref();

@@ -1,3 +1,194 @@
-//! Shims: starting them, connecting to them, being one.
+//! Shims: starting them, connecting to them, asking them, ending them.
+//!
+//! A *shim* is the process between a daemon and one container: it runs the container's processes,
+//! holds their standard streams, and outlives the daemon. It answers at a unix socket, with the
+//! service in [`protocol`].
 
+mod cgroup;
+mod client;
+mod connect;
+mod io;
+mod launch;
+mod log;
+mod monitor;
+mod options;
 pub mod protocol;
+mod start;
+mod status;
+mod supervise;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+pub use self::client::ShimClient;
+pub use self::io::TaskStreams;
+pub use self::monitor::{MONITOR, run as monitor};
+pub use self::options::{Callback, ConnectOptions, StartOptions};
+pub use self::status::TaskStatus;
+use crate::Dunnage;
+use crate::bundle::BundleId;
+use crate::bundles::{Hold, Inner, KeptShim, socket_name};
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::name::Name;
+use crate::sys::ambient::open_trusted;
+use crate::sys::{ShimProcess, remove_dead_socket};
+
+/// How long to wait for a process that was killed.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How to end a shim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Ask it to (`SIGTERM`).
+    Ask,
+    /// Kill it (`SIGKILL`).
+    Kill,
+}
+
+/// A shim that has answered, and is the one on file.
+pub struct Shim {
+    client: ShimClient,
+    process: Arc<ShimProcess>,
+    pid: u32,
+    address: String,
+    id: BundleId,
+    inner: Arc<Inner>,
+}
+
+impl Shim {
+    /// A client of the shim.
+    #[must_use]
+    pub fn client(&self) -> &ShimClient {
+        &self.client
+    }
+
+    /// The shim's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends the shim, waits until it has ended, and removes its socket. Its container keeps
+    /// running: end that first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`] if it has not ended in time, and then it may end later.
+    pub async fn stop(self, how: Stop, patience: Duration) -> Result<()> {
+        blocking(move || self.end(how, patience)).await
+    }
+
+    /// Ends the shim of a container that was deleted, and removes what is on file about it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Shim::stop`], and if something cannot be removed.
+    pub async fn remove(self) -> Result<()> {
+        let (inner, id) = (Arc::clone(&self.inner), self.id.clone());
+        blocking(move || {
+            self.end(Stop::Kill, KILL_PATIENCE)?;
+            let hold = Hold::open(&inner, &id)?;
+            for (directory, name) in [
+                (&hold.bundle, Name::SHIM_PID),
+                (&hold.bundle, Name::ADDRESS),
+                (&hold.work_dir, Name::SHIM_STDOUT),
+                (&hold.work_dir, Name::SHIM_STDERR),
+            ] {
+                directory.unlink_if_there(&name).at_step(Step::StopShim)?;
+            }
+            KeptShim::open(&inner, &id)?.map_or(Ok(()), |kept| kept.remove())
+        })
+        .await
+    }
+
+    fn end(self, how: Stop, patience: Duration) -> Result<()> {
+        let (signal, name) = match how {
+            Stop::Ask => (Signal::TERM, "SIGTERM"),
+            Stop::Kill => (Signal::KILL, "SIGKILL"),
+        };
+        if !self.process.end(signal, patience).at_step(Step::StopShim)? {
+            let (pid, seconds) = (self.pid, patience.as_secs_f64());
+            let message = format!("the shim (pid {pid}) got {name} and has not ended in {seconds} s");
+            return Err(Error::new(ErrorKind::Timeout, Step::StopShim, message));
+        }
+        if let Some(name) = socket_name(&self.inner, &self.address)
+            && let Ok(sockets) = open_trusted(self.inner.socket_root())
+            && let Err(failure) = remove_dead_socket(&sockets, &name)
+        {
+            tracing::warn!(%failure, "cannot remove the socket of a shim that has ended");
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Shim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shim").field("pid", &self.pid).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Dunnage {
+    /// Starts the shim of a bundle, and connects to it. Similar to `ShimRemote` of containerd.
+    ///
+    /// Needs a tokio runtime with I/O and time. If it fails nothing is left of the attempt, or the
+    /// error names it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) without a bundle, [`ShimAlive`](ErrorKind::ShimAlive) if
+    /// it has a shim or somebody serves its address, [`Shim`](ErrorKind::Shim) and
+    /// [`Timeout`](ErrorKind::Timeout) if the shim does not come up.
+    pub async fn start_shim(&self, id: &BundleId, options: StartOptions) -> Result<Shim> {
+        start::start(&self.0, id, options).await.map_err(|error| error.during(|| format!("start the shim of {id}")))
+    }
+
+    /// Connects to the shim of a bundle. Similar to `ShimConnect` of containerd.
+    ///
+    /// The socket has to be served by our own user, and who answers has to be the process on file.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) without a bundle, [`NoAddress`](ErrorKind::NoAddress) if
+    /// none is on file, [`Untrusted`](ErrorKind::Untrusted) if somebody else answers,
+    /// [`Timeout`](ErrorKind::Timeout) if nobody does.
+    pub async fn connect_shim(&self, id: &BundleId, options: ConnectOptions) -> Result<Shim> {
+        connect::connect(&self.0, id, options)
+            .await
+            .map_err(|error| error.during(|| format!("connect to the shim of {id}")))
+    }
+
+    /// Makes FIFOs for the standard streams of a bundle's container. They go with what is on record
+    /// about its shim.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be made.
+    pub fn task_streams(&self, id: &BundleId, terminal: bool) -> Result<TaskStreams> {
+        TaskStreams::make(&self.0, id, terminal).map_err(|error| error.during(|| format!("run {id}")))
+    }
+
+    /// What the container of a bundle is doing: its shim is asked, or, if that is gone, the
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) without a bundle, or if neither can be asked.
+    pub async fn task_status(&self, id: &BundleId) -> Result<TaskStatus> {
+        status::status(&self.0, id).await.map_err(|error| error.during(|| format!("status of {id}")))
+    }
+}
+
+/// Makes system calls that may take a while on a thread that may wait for them.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Shim, Step::CallShim, format!("a thread of this process failed: {error}")))
+    })
+}

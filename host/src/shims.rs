@@ -79,3 +79,33 @@ fn text(path: &std::path::Path) -> Result<String> {
         Error::new(ErrorKind::InvalidConfig, Step::Configure, message).at(path)
     })
 }
+
+pub(crate) fn start_arguments(
+    _policy: &Policy,
+    config: &Config,
+    _bundle: &Bundle,
+    shim: &ShimConfig,
+    publisher: &std::path::Path,
+    debug: bool,
+) -> Result<Vec<String>> {
+    let mut v = vec![
+        "-namespace".to_owned(),
+        shim.namespace.clone(),
+        "-workdir".into(),
+        shim.work_dir.clone(),
+        "-address".into(),
+        config.daemon_address.clone(),
+        "-containerd-binary".into(),
+        text(publisher)?,
+    ];
+    if !shim.runtime_root.is_empty() {
+        v.extend(["-runtime-root".into(), shim.runtime_root.clone()]);
+    }
+    if shim.systemd_cgroup {
+        v.push("-systemd-cgroup".into());
+    }
+    if debug {
+        v.push("-debug".into());
+    }
+    Ok(v)
+}

@@ -11,17 +11,21 @@ mod open;
 mod process;
 mod remove;
 mod socket;
+mod spawn;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-pub(crate) use directory::{Directory, Kind, Metadata};
+pub(crate) use directory::{Directory, FileIdentity, Kind, Metadata, path_identity};
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;
-pub(crate) use process::{ShimProcess, effective_ids};
-pub(crate) use socket::{SocketFate, remove_dead_socket};
+pub(crate) use process::{ShimProcess, boot_id, effective_ids, start_time};
+pub(crate) use socket::{
+    Listening, SocketFate, dial, dial_abstract, listen, peer_uid, remove_dead_socket, remove_own_socket,
+};
+pub(crate) use spawn::hand_over;
 
 /// A system call that failed, with what it was called on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,10 @@ use super::Inner;
 use super::create::names;
 use super::lend::{Lendable, lend};
 use super::lock::{Locked, Waiting};
+use super::on_file::socket_name;
 use super::places::check_owner;
+use super::running;
+use super::shim_record::{Kept, ShimRecord};
 use super::staging::cannot_rename;
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
@@ -17,12 +20,10 @@ use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::ShimRecords;
 use crate::sys::ambient::open_trusted;
-use crate::sys::{Directory, Mounts, ShimProcess, SocketFate, remove_dead_socket, unmount_below};
+use crate::sys::{Directory, Mounts, SocketFate, remove_dead_socket, unmount_below};
 
 /// How long to wait for a mount that is busy.
 const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait for a shim that was killed.
-const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a deletion has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Target {
         // First whatever can refuse: until the name is taken away, nothing has been lost. The
         // shim's pid is read while there is a file to read it from (defect D2).
         let mut mounted = self.find_mounts()?;
-        if self.end_shim(records, force, &mut warnings)? {
+        if self.end_shim(inner, id, records, force, &mut warnings)? {
             // It may have mounted something while it lived.
             mounted = self.find_mounts()?;
         }
@@ -105,6 +106,7 @@ impl Target {
         }
         results.push(self.remove(&trash));
         clean_socket(inner, id, records, &mut warnings);
+        results.push(forget_shim(inner, id));
         if let Some(work) = self.work.take() {
             results.push(work.remove(&self.name));
             if durable {
@@ -131,27 +133,37 @@ impl Target {
         Ok(mounts.first().is_some())
     }
 
-    /// Refuses to delete under a running shim, or kills it if that is wanted; whether it did.
-    fn end_shim(&self, records: &ShimRecords, force: bool, warnings: &mut Vec<String>) -> Result<bool> {
+    /// Refuses to delete under a running shim or container, or ends them if that is wanted; whether
+    /// it did.
+    fn end_shim(
+        &self,
+        inner: &Inner,
+        id: &BundleId,
+        records: &ShimRecords,
+        force: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<bool> {
+        let record = match ShimRecord::of(inner, id, &self.bundle) {
+            Ok(record) => record,
+            // Unknown is not dead, but a broken record must not keep a bundle for ever.
+            Err(error) if force => {
+                warnings.push(error.to_string());
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let pid = match &records.pid {
-            Ok(Some(pid)) => *pid,
-            Ok(None) => return Ok(false),
+            Ok(pid) => *pid,
             Err(fault) => {
                 warnings.push(format!("shim.pid cannot be used: {fault}"));
-                return Ok(false);
+                None
             }
         };
-        let Some(shim) = ShimProcess::find(pid, &self.bundle).at_step(Step::EndShim)? else { return Ok(false) };
-        if !force {
-            let message =
-                format!("the shim of the bundle is still running (pid {pid}); stop it, or force the deletion");
-            return Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(self.bundle.path()));
+        if record.is_none() && pid.is_none() && matches!(records.address, Ok(None)) {
+            // No shim has ever been here.
+            return Ok(false);
         }
-        if shim.kill(KILL_PATIENCE).at_step(Step::EndShim)? {
-            return Ok(true);
-        }
-        let message = format!("the shim (pid {pid}) was killed and has not ended in {} s", KILL_PATIENCE.as_secs());
-        Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(self.bundle.path()))
+        running::end(id, &self.bundle, pid, record.as_ref(), force)
     }
 
     /// Takes the bundle's name away: the commit of `delete`. The new name is unique, so that a
@@ -238,6 +250,11 @@ fn remove_orphan(inner: &Inner, id: &BundleId) -> Result<Deletion> {
     Ok(Deletion::default())
 }
 
+/// Removes what is on record about the bundle's shim.
+fn forget_shim(inner: &Inner, id: &BundleId) -> Result<()> {
+    Kept::open(inner, id)?.map_or(Ok(()), |kept| kept.remove())
+}
+
 /// Removes the socket that a dead shim left, if its address is the one that this bundle's shim has
 /// to have. Never a reason to fail.
 fn clean_socket(inner: &Inner, id: &BundleId, records: &ShimRecords, warnings: &mut Vec<String>) {
@@ -257,17 +274,9 @@ fn try_clean_socket(inner: &Inner, id: &BundleId, address: &str) -> Result<Socke
     if inner.policy.shim_address(&inner.config, id)? != address {
         return Ok(SocketFate::Kept("it is not the one of this bundle"));
     }
-    // The name comes from the address, the place from the operator: the two have to agree.
-    let socket = address.strip_prefix("unix://").map(std::path::Path::new);
-    let (Some(parent), Some(file)) = (socket.and_then(|path| path.parent()), socket.and_then(|path| path.file_name()))
-    else {
-        return Ok(SocketFate::Kept("it has no path"));
-    };
-    if parent != inner.config.socket_root {
+    let Some(name) = socket_name(inner, address) else {
         return Ok(SocketFate::Kept("it is not in the socket directory"));
-    }
-    let name = Name::new(file.as_encoded_bytes())
-        .map_err(|error| Error::new(ErrorKind::BadRecord, Step::EndShim, error.to_string()))?;
+    };
     let directory = match open_trusted(&inner.config.socket_root) {
         Err(crate::sys::ambient::AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => {
             return Ok(SocketFate::Missing);

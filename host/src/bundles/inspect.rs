@@ -10,6 +10,7 @@ use super::create::names;
 use super::lend::Lendable;
 use super::lock::Waiting;
 use super::places::check_owner;
+use super::shim_record::ShimRecord;
 use crate::bundle::{Bundle, BundleId};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::{Access, Lent};
@@ -69,7 +70,7 @@ impl Lendable for Found {
 }
 
 /// Opens a bundle for reading.
-pub(super) fn open(inner: &Inner, id: &BundleId) -> Result<Arc<Directory>> {
+pub(crate) fn open(inner: &Inner, id: &BundleId) -> Result<Arc<Directory>> {
     let (namespace, name) = names(id)?;
     let missing = || not_found(&inner.places.bundle(id));
     let bundles = inner.places.state.namespace(&namespace)?.ok_or_else(missing)?;
@@ -107,7 +108,10 @@ pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
     let Found(directory) = opened.map_or_else(|| open(Waiting::Never), Ok)?;
     let metadata = directory.metadata().at_step(Step::OpenBundle)?;
     let shim_alive = match records.pid {
-        Ok(Some(pid)) => Some(ShimProcess::find(pid, &directory).at_step(Step::ReadRecords)?.is_some()),
+        Ok(Some(pid)) => {
+            let record = ShimRecord::of(inner, id, &directory)?;
+            Some(find_shim(pid, record.as_ref(), &directory).at_step(Step::ReadRecords)?.is_some())
+        }
         Ok(None) | Err(_) => None,
     };
     Ok(Inspection {
@@ -121,6 +125,19 @@ pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
         shim_pid: records.pid,
         shim_alive,
     })
+}
+
+/// The shim of a bundle by the process id on file: the process that was recorded when it was
+/// started; without such a record, one that runs in the bundle.
+pub(crate) fn find_shim(
+    pid: u32,
+    record: Option<&ShimRecord>,
+    bundle: &Directory,
+) -> crate::sys::Result<Option<ShimProcess>> {
+    match record.and_then(|record| record.process) {
+        Some(process) if process.pid == pid => ShimProcess::find_started(pid, process.started),
+        _ => ShimProcess::find(pid, bundle),
+    }
 }
 
 pub(super) fn list(inner: &Inner, scope: Scope<'_>) -> Result<Vec<Listed>> {

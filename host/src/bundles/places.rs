@@ -15,13 +15,13 @@ use crate::sys::{Crossing, Directory, Metadata, effective_ids};
 /// The mode of state, root, namespace and work directories: all may pass, only we may list.
 pub(crate) const PASSABLE: u32 = 0o711;
 /// Who else may write.
-const WRITABLE: u32 = 0o022;
+pub(super) const WRITABLE: u32 = 0o022;
 
 /// A directory that the operator names. It and the namespaces in it are opened once and kept.
 #[derive(Debug)]
 pub(crate) struct Base {
     path: PathBuf,
-    step: Step,
+    pub(super) step: Step,
     kept: Kept,
 }
 
@@ -34,8 +34,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(state: PathBuf, root: PathBuf) -> Self {
-        let base = |path: PathBuf, step| Base { path: absolute(path), step, kept: Kept::default() };
-        Self { state: base(state, Step::OpenState), root: base(root, Step::OpenRoot) }
+        Self { state: Base::new(state, Step::OpenState), root: Base::new(root, Step::OpenRoot) }
     }
 
     /// Where a bundle and its work directory lie. Only text.
@@ -52,6 +51,16 @@ fn absolute(path: PathBuf) -> PathBuf {
 }
 
 impl Base {
+    pub(crate) fn new(path: PathBuf, step: Step) -> Self {
+        Self { path: absolute(path), step, kept: Kept::default() }
+    }
+
+    /// Its whole path. Only text.
+    #[cfg(feature = "shim")]
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     /// The directory, or `None` if there is none.
     pub(crate) fn open(&self) -> Result<Option<Arc<Directory>>> {
         match self.open_with(|| ambient::open_trusted(&self.path)) {
@@ -61,7 +70,7 @@ impl Base {
     }
 
     /// The directory, made if it is missing.
-    fn open_or_make(&self, made: &mut Vec<Made>) -> Result<Arc<Directory>> {
+    pub(super) fn open_or_make(&self, made: &mut Vec<Made>) -> Result<Arc<Directory>> {
         self.open_with(|| ambient::open_or_make_trusted(&self.path, PASSABLE, made)).at_step(self.step)
     }
 

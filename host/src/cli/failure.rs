@@ -34,6 +34,11 @@ impl Failed {
         Self::new(ErrorKind::PolicyRejected.as_str(), "load-policy", message, 7)
     }
 
+    /// A container cannot be run.
+    pub(super) fn task(operation: &str, message: impl Into<String>) -> Self {
+        Self { operation: operation.to_owned(), ..Self::new("invalid-config", "configure", message, 1) }
+    }
+
     /// Some of several operations failed, and each has been reported.
     pub(super) fn reported(code: u8) -> Self {
         Self::new("reported", "", "", code)
@@ -71,7 +76,14 @@ fn code_of(kind: ErrorKind) -> u8 {
         ErrorKind::NotFound | ErrorKind::NoAddress => 5,
         ErrorKind::Mounted | ErrorKind::ShimAlive | ErrorKind::Locked => 6,
         ErrorKind::PolicyRejected | ErrorKind::PolicyTrapped | ErrorKind::PolicyLimit | ErrorKind::PolicyBroken => 7,
-        ErrorKind::BadRecord | ErrorKind::Filesystem | ErrorKind::Unsupported | ErrorKind::Untrusted | _ => 1,
+        ErrorKind::BadRecord
+        | ErrorKind::Filesystem
+        | ErrorKind::Unsupported
+        | ErrorKind::Untrusted
+        | ErrorKind::Shim
+        | ErrorKind::NoTask
+        | ErrorKind::Timeout
+        | _ => 1,
     }
 }
 

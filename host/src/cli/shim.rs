@@ -1,8 +1,11 @@
-//! `shim address`, `shim connect-address`, `shim config`.
+//! `shim address`, `shim connect-address`, `shim config`, `shim start`, `shim info`, `shim stop`.
 
 use std::path::PathBuf;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use dunnage::shim::{ConnectOptions, StartOptions, Stop as How};
 use dunnage::{RuncOptions, ShimOptions};
 use serde::Serialize;
 
@@ -10,12 +13,15 @@ use super::confine::{Needs, confine};
 use super::global::Global;
 use super::output::pairs;
 
-/// Addresses and settings of shims
+/// Start, ask and stop shims; show their addresses and settings
 #[derive(Subcommand)]
 pub(super) enum Shim {
     Address(Address),
     ConnectAddress(ConnectAddress),
     Config(Config),
+    Start(Start),
+    Info(Info),
+    Stop(Stop),
 }
 
 /// Show the address that the shim of a bundle has to have
@@ -46,8 +52,15 @@ pub(super) struct ConnectAddress {
 pub(super) struct Config {
     /// Id of the container
     id: String,
-    /// Where runc keeps its state on this node
-    #[arg(long, value_name = "DIR", default_value = "")]
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How runc is set up.
+#[derive(Args)]
+pub(super) struct Settings {
+    /// Where runc keeps its state on this node [default: /run/containerd/runc, by the shim]
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     runtime_root: String,
     /// Where runc keeps the state of this container; wins if not empty
     #[arg(long, value_name = "DIR")]
@@ -57,9 +70,166 @@ pub(super) struct Config {
     systemd_cgroup: bool,
 }
 
+impl Settings {
+    fn options(self) -> ShimOptions {
+        let runc = (self.runc_runtime_root.is_some() || self.systemd_cgroup).then(|| RuncOptions {
+            runtime_root: self.runc_runtime_root.unwrap_or_default(),
+            systemd_cgroup: self.systemd_cgroup,
+        });
+        ShimOptions { runtime_root: self.runtime_root, runc }
+    }
+}
+
+/// How a shim is started.
+#[derive(Args)]
+pub(super) struct Starting {
+    /// Binary of the shim, looked up in PATH
+    #[arg(long, value_name = "FILE", default_value = "containerd-shim")]
+    shim_binary: PathBuf,
+    /// Existing cgroup for the shim, as a path below the hierarchies
+    #[arg(long, value_name = "PATH")]
+    cgroup: Option<String>,
+    /// Have the shim log more
+    #[arg(long)]
+    debug: bool,
+    /// Seconds that the shim may take until it answers
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Starting {
+    /// The options, with a monitor if the shim is to outlive this process.
+    pub(super) fn options(self, outlive: bool) -> anyhow::Result<StartOptions> {
+        let mut options = StartOptions::default();
+        options.binary = self.shim_binary;
+        options.monitor = outlive.then(std::env::current_exe).transpose()?;
+        options.cgroup = self.cgroup;
+        options.debug = self.debug;
+        options.timeout = Duration::from_secs(self.timeout);
+        options.settings = self.settings.options();
+        Ok(options)
+    }
+}
+
+/// Start the shim of a bundle; it stays when this command is gone
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunnage shim start web-1 -o json")]
+pub(super) struct Start {
+    /// Id of the container
+    id: String,
+    #[command(flatten)]
+    start: Starting,
+}
+
+/// Show the shim of a bundle, if it answers
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunnage shim info web-1 -o json")]
+pub(super) struct Info {
+    /// Id of the container
+    id: String,
+    #[command(flatten)]
+    connect: Connecting,
+}
+
+/// End the shim of a bundle; its container keeps running
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunnage shim stop web-1")]
+pub(super) struct Stop {
+    /// Id of the container
+    id: String,
+    /// Kill it (SIGKILL) instead of asking it to end (SIGTERM)
+    #[arg(long)]
+    kill: bool,
+    #[command(flatten)]
+    connect: Connecting,
+}
+
+/// How a shim is connected to.
+#[derive(Args)]
+struct Connecting {
+    /// Take an abstract address too, which anybody could hold
+    #[arg(long)]
+    allow_legacy: bool,
+    /// Seconds that the shim may take until it answers, or has ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+}
+
+impl Connecting {
+    fn options(&self) -> ConnectOptions {
+        let mut options = ConnectOptions::default();
+        options.allow_legacy = self.allow_legacy;
+        options.timeout = Duration::from_secs(self.timeout);
+        options
+    }
+}
+
 #[derive(Serialize)]
 struct Answer {
     address: String,
+}
+
+/// A shim that answers.
+#[derive(Serialize)]
+struct Alive {
+    pid: u32,
+    address: String,
+}
+
+impl Alive {
+    fn of(shim: &dunnage::shim::Shim) -> Self {
+        Self { pid: shim.pid(), address: shim.address().to_owned() }
+    }
+
+    fn print(&self, global: &Global) -> anyhow::Result<()> {
+        let table = |alive: &Self| pairs(&[("pid", alive.pid.to_string()), ("address", alive.address.clone())]);
+        Ok(global.output.print(self, table)?)
+    }
+}
+
+/// Runs what waits for others on one thread. What still waits at the end, such as a read from
+/// standard input, is left behind.
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+impl Start {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let dunnage = global.dunnage(1)?;
+        let options = self.start.options(true)?;
+        let shim = block_on(async { Ok(dunnage.start_shim(&global.id(&self.id), options).await?) })?;
+        Alive::of(&shim).print(global)
+    }
+}
+
+impl Info {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let dunnage = global.dunnage(1)?;
+        let id = global.id(&self.id);
+        let shim = block_on(async { Ok(dunnage.connect_shim(&id, self.connect.options()).await?) })?;
+        Alive::of(&shim).print(global)
+    }
+}
+
+impl Stop {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let dunnage = global.dunnage(1)?;
+        let id = global.id(&self.id);
+        let how = if self.kill { How::Kill } else { How::Ask };
+        let stopped = block_on(async {
+            let shim = dunnage.connect_shim(&id, self.connect.options()).await?;
+            let alive = Alive::of(&shim);
+            let patience = Duration::from_secs(self.connect.timeout);
+            shim.stop(how, patience).await.map_err(|error| error.with_operation(format!("stop the shim of {id}")))?;
+            Ok(alive)
+        })?;
+        stopped.print(global)
+    }
 }
 
 impl Shim {
@@ -68,6 +238,9 @@ impl Shim {
             Self::Address(command) => command.run(global),
             Self::ConnectAddress(command) => command.run(global),
             Self::Config(command) => command.run(global),
+            Self::Start(command) => command.run(global),
+            Self::Info(command) => command.run(global),
+            Self::Stop(command) => command.run(global),
         }
     }
 }
@@ -102,11 +275,7 @@ impl Config {
         confine(global, Needs::Nothing);
         let dunnage = global.dunnage(1)?;
         let bundle = dunnage.locate(&global.id(&self.id))?;
-        let runc = (self.runc_runtime_root.is_some() || self.systemd_cgroup).then(|| RuncOptions {
-            runtime_root: self.runc_runtime_root.unwrap_or_default(),
-            systemd_cgroup: self.systemd_cgroup,
-        });
-        let config = dunnage.shim_config(&bundle, &ShimOptions { runtime_root: self.runtime_root, runc })?;
+        let config = dunnage.shim_config(&bundle, &self.settings.options())?;
         let shown = Shown {
             path: config.path.into(),
             work_dir: config.work_dir.into(),

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Statx, StatxAttributes,
-    StatxFlags, flock, fsync, openat, renameat_with, seek, statx,
+    StatxFlags, flock, fsync, openat, renameat, renameat_with, seek, statx,
 };
 use rustix::io::Errno;
 
@@ -64,10 +64,10 @@ pub(crate) struct Metadata {
 }
 
 /// Which file it is, however it is called later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FileIdentity {
-    device: (u32, u32),
-    inode: u64,
+    pub(crate) device: (u32, u32),
+    pub(crate) inode: u64,
 }
 
 impl Metadata {
@@ -78,7 +78,7 @@ impl Metadata {
 
 impl Directory {
     /// Wraps a handle whose path is known.
-    pub(super) fn from_fd_unchecked(fd: OwnedFd, path: PathBuf) -> Self {
+    pub(crate) fn from_fd_unchecked(fd: OwnedFd, path: PathBuf) -> Self {
         Self { fd, path, identity: OnceLock::new(), listed: AtomicBool::new(false) }
     }
 
@@ -104,6 +104,15 @@ impl Directory {
         match open_below(self.as_fd(), name, flags, Mode::empty(), crossing) {
             Ok(fd) => Ok(Self::from_fd_unchecked(fd, path)),
             Err(errno) => Err(Failure::new("openat2", path, errno)),
+        }
+    }
+
+    /// Another handle of the same directory, which shares no lock with this one.
+    pub(crate) fn reopen(&self) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match retry(|| openat(&self.fd, c".", flags, Mode::empty())) {
+            Ok(fd) => Ok(Self::from_fd_unchecked(fd, self.path.clone())),
+            Err(errno) => Err(Failure::new("openat", &self.path, errno)),
         }
     }
 
@@ -207,6 +216,12 @@ impl Directory {
         })
     }
 
+    /// Renames an entry to a name in this directory, in the place of what may have that name.
+    pub(crate) fn replace(&self, from: &Name, to: &Name) -> Result<()> {
+        retry(|| renameat(self.as_fd(), from.as_c_str(), self.as_fd(), to.as_c_str()))
+            .map_err(|errno| Failure::new("renameat", self.path_of(from), errno).with(format!("{to:?}")))
+    }
+
     /// Takes the exclusive lock of the directory if nobody has it.
     pub(crate) fn try_lock(&self) -> Result<bool> {
         match retry(|| flock(&self.fd, FlockOperation::NonBlockingLockExclusive)) {
@@ -268,6 +283,11 @@ pub(super) fn metadata_at(directory: BorrowedFd<'_>, name: &Name) -> rustix::io:
 pub(super) fn metadata_of_target(path: &Path) -> rustix::io::Result<Metadata> {
     let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     retry(|| statx(CWD, path, flags, mask())).map(|stat| translate(&stat))
+}
+
+/// Which file a path leads to: to compare, not to open.
+pub(crate) fn path_identity(path: &Path) -> Option<FileIdentity> {
+    metadata_of_target(path).ok().map(|metadata| metadata.identity())
 }
 
 pub(super) fn metadata_of_path(path: &Path) -> rustix::io::Result<Metadata> {

@@ -1,4 +1,4 @@
-//! Who we are, and whether a process on file is still the shim it was.
+//! Who we are, and whether a process on file is still the one it was.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) fn effective_ids() -> (u32, u32) {
     *IDS.get_or_init(|| (geteuid().as_raw(), getegid().as_raw()))
 }
 
-/// A running process that is the shim of a bundle.
+/// A running process: a shim, or what may be one.
 #[derive(Debug)]
 pub(crate) struct ShimProcess {
     pid: Pid,
@@ -36,21 +36,8 @@ impl ShimProcess {
     /// and it never leaves). The pidfd is opened first, so the process that is looked at is the
     /// one that would be signalled.
     pub(crate) fn find(pid: u32, bundle: &Directory) -> Result<Option<Self>> {
-        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-            return Ok(None);
-        };
-        let process = format!("/proc/{}", pid.as_raw_nonzero());
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => handle,
-            // Not the leader of a thread group (EINVAL, ENOENT since 6.17), or gone.
-            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(Failure::new("pidfd_open", process, errno)),
-        };
-        let found = Self { pid, handle };
-        if found.has_ended(Duration::ZERO)? {
-            return Ok(None);
-        }
-        let directory = format!("{process}/cwd");
+        let Some(found) = Self::open(pid)? else { return Ok(None) };
+        let directory = format!("/proc/{pid}/cwd");
         match metadata_of_target(Path::new(&directory)) {
             Ok(target) => Ok((Some(target.identity()) == bundle.identity()).then_some(found)),
             // It ended meanwhile.
@@ -59,6 +46,46 @@ impl ShimProcess {
             // Unknown is not dead.
             Err(errno) => Err(Failure::new("statx", directory, errno).with("cannot tell whether this is the shim")),
         }
+    }
+
+    /// Finds a process by its id and the time it was started at, which nobody else ever has.
+    pub(crate) fn find_started(pid: u32, started: u64) -> Result<Option<Self>> {
+        let found = Self::open(pid)?;
+        Ok(found.filter(|_| start_time(pid) == Some(started)))
+    }
+
+    /// All processes that run in a bundle: the shim that was started and never recorded, and what
+    /// it has started there (runc).
+    pub(crate) fn all_in(bundle: &Directory) -> Result<Vec<Self>> {
+        let fail = |error: std::io::Error| {
+            Failure::new("readdir", "/proc", Errno::from_io_error(&error).unwrap_or(Errno::IO))
+                .with("is /proc mounted?")
+        };
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").map_err(fail)? {
+            let pid = entry.map_err(fail)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            let Some(pid) = pid.filter(|pid| *pid != std::process::id()) else { continue };
+            let there = metadata_of_target(Path::new(&format!("/proc/{pid}/cwd")));
+            if there.is_ok_and(|target| Some(target.identity()) == bundle.identity()) {
+                found.extend(Self::find(pid, bundle)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A process that has not ended.
+    fn open(pid: u32) -> Result<Option<Self>> {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            // Not the leader of a thread group (EINVAL, ENOENT since 6.17), or gone.
+            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(Failure::new("pidfd_open", format!("/proc/{}", pid.as_raw_nonzero()), errno)),
+        };
+        let found = Self { pid, handle };
+        Ok(if found.has_ended(Duration::ZERO)? { None } else { Some(found) })
     }
 
     /// Whether the process belongs to another user or holds capabilities that we lack: nobody like
@@ -73,9 +100,9 @@ impl ShimProcess {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Kills the process and waits until it has ended; `false` if it has not in time.
-    pub(crate) fn kill(&self, patience: Duration) -> Result<bool> {
-        match pidfd_send_signal(&self.handle, Signal::KILL) {
+    /// Sends a signal and waits until the process has ended; `false` if it has not in time.
+    pub(crate) fn end(&self, signal: Signal, patience: Duration) -> Result<bool> {
+        match pidfd_send_signal(&self.handle, signal) {
             Ok(()) | Err(Errno::SRCH) => self.has_ended(patience),
             Err(errno) => Err(self.fail("pidfd_send_signal", errno)),
         }
@@ -83,7 +110,7 @@ impl ShimProcess {
 
     /// Whether it ends within some time. A pidfd becomes readable when its process has ended,
     /// even if nobody has reaped it yet.
-    fn has_ended(&self, patience: Duration) -> Result<bool> {
+    pub(crate) fn has_ended(&self, patience: Duration) -> Result<bool> {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -102,6 +129,21 @@ impl ShimProcess {
     fn fail(&self, call: &'static str, errno: Errno) -> Failure {
         Failure::new(call, format!("/proc/{}", self.pid()), errno)
     }
+}
+
+/// When a process was started, in clock ticks since the machine was (field 22 of
+/// proc_pid_stat(5)): with its pid, and the boot, this names a process for good.
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Which boot of the machine this is.
+pub(crate) fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 /// The permitted capabilities of a process (proc_pid_status(5)).

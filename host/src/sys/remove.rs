@@ -21,6 +21,11 @@ impl Directory {
             .map_err(|errno| Failure::new("unlinkat", self.path_of(name), errno))
     }
 
+    /// The same; what is gone already is no error.
+    pub(crate) fn unlink_if_there(&self, name: &Name) -> Result<()> {
+        ignore_missing(self.unlink(name))
+    }
+
     /// Removes an empty directory. The kernel refuses a mount point.
     pub(crate) fn remove_directory(&self, name: &Name) -> Result<()> {
         retry(|| unlinkat(self.as_fd(), name.as_c_str(), AtFlags::REMOVEDIR))

@@ -1,0 +1,111 @@
+//! The container of a bundle as the runtime (runc) knows it, asked without any shim: shims die.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::shim_record::ShimRecord;
+use crate::bundle::BundleId;
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::sys::{Directory, path_identity};
+
+/// Where containerd's shim has runc keep its state if nobody says otherwise.
+pub(crate) const DEFAULT_RUNTIME_ROOT: &str = "/run/containerd/runc";
+/// How long runc may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What runc says about a container (`runc state`).
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct State {
+    pub(crate) status: String,
+    #[serde(default)]
+    pub(crate) pid: u32,
+    bundle: PathBuf,
+}
+
+/// runc, and where it keeps the state of a container.
+pub(crate) struct Runtime {
+    binary: PathBuf,
+    root: PathBuf,
+    id: String,
+}
+
+impl Runtime {
+    /// The runtime of a bundle's container, by what is on record.
+    pub(crate) fn of(id: &BundleId, record: Option<&ShimRecord>) -> Self {
+        let or = |path: Option<&Path>, other: &str| {
+            path.filter(|path| !path.as_os_str().is_empty()).map_or_else(|| PathBuf::from(other), Path::to_owned)
+        };
+        Self {
+            binary: or(record.map(|record| &*record.runtime), "runc"),
+            root: or(record.map(|record| &*record.runtime_root), DEFAULT_RUNTIME_ROOT).join(id.namespace()),
+            id: id.id().to_owned(),
+        }
+    }
+
+    /// What runc knows of the container; `None` if nothing, or of another bundle's container that
+    /// has the same id.
+    pub(crate) fn state(&self, bundle: &Directory) -> Result<Option<State>> {
+        if std::fs::symlink_metadata(self.root.join(&self.id)).is_err() {
+            return Ok(None);
+        }
+        let answer = match self.run(&["state"]) {
+            Ok(answer) => answer,
+            // It may have gone meanwhile.
+            Err(_) if std::fs::symlink_metadata(self.root.join(&self.id)).is_err() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let state: State = serde_json::from_slice(&answer)
+            .map_err(|error| self.error(format!("what it answered cannot be read: {error}")))?;
+        let ours = state.bundle == bundle.path() || path_identity(&state.bundle) == bundle.identity();
+        Ok(Some(state).filter(|_| ours))
+    }
+
+    /// Kills the container and has runc forget it.
+    pub(crate) fn delete(&self) -> Result<()> {
+        self.run(&["delete", "--force"]).map(drop)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+        let mut command = Command::new(&self.binary);
+        command.arg("--root").arg(&self.root).args(arguments).arg(&self.id);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into()));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
+        let mut child = command.spawn().map_err(|error| self.error(format!("it cannot be started: {error}")))?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_millis(1);
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(pause),
+                Ok(None) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(self
+                        .error(format!("no answer in {} s", PATIENCE.as_secs()))
+                        .with_kind(ErrorKind::Timeout));
+                }
+                Err(error) => return Err(self.error(error.to_string())),
+            }
+            pause = (pause * 2).min(Duration::from_millis(20));
+        };
+        let (mut answer, mut complaint) = (Vec::new(), String::new());
+        // Both are short: what runc says about one container fits into a pipe.
+        if let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) {
+            let _ = stdout.read_to_end(&mut answer);
+            let _ = stderr.read_to_string(&mut complaint);
+        }
+        if status.success() { Ok(answer) } else { Err(self.error(complaint.trim().to_owned())) }
+    }
+
+    fn error(&self, message: String) -> Error {
+        let (binary, root) = (self.binary.display(), self.root.display());
+        let message = format!("{binary} --root {root} failed for container {}: {message}", self.id);
+        Error::new(ErrorKind::Shim, Step::EndShim, message)
+    }
+}

@@ -1,0 +1,120 @@
+//! What is on record about a shim that we start: `<state>/.dunnage/shims/<namespace>/<id>/`.
+//!
+//! The record is there before the shim is, so that a crash at any instant leaves no shim that
+//! nobody knows of (defect D7), and it is gone only after the bundle is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::Inner;
+use super::create::names;
+use crate::bundle::BundleId;
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::name::Name;
+use crate::sys::{Crossing, Directory, FileIdentity, boot_id};
+
+/// The largest record that is read, in bytes.
+const MOST: u64 = 64 << 10;
+
+/// Where the shim service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// In a process of its own.
+    Remote,
+    /// In the process that started it, which has more to do than that.
+    Local,
+}
+
+/// A process for good: no other one of this boot is it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// Clock ticks since the machine was started.
+    pub(crate) started: u64,
+}
+
+/// What is on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShimRecord {
+    pub(crate) kind: Kind,
+    pub(crate) boot: String,
+    /// The bundle that the shim was started for.
+    pub(crate) bundle: FileIdentity,
+    pub(crate) address: String,
+    /// The socket that was bound for it.
+    pub(crate) socket: FileIdentity,
+    /// The runtime's binary, and where it keeps its state.
+    pub(crate) runtime: PathBuf,
+    pub(crate) runtime_root: PathBuf,
+    /// `None` as long as it is only intended.
+    pub(crate) process: Option<Process>,
+    /// When the shim was seen to have ended, in seconds since 1970.
+    pub(crate) exited: Option<u64>,
+}
+
+impl ShimRecord {
+    /// Writes the record, in the place of an older one.
+    pub(crate) fn write(&self, directory: &Directory) -> Result<()> {
+        let content = serde_json::to_vec(self)
+            .map_err(|error| Error::new(ErrorKind::Filesystem, Step::RecordShim, error.to_string()))?;
+        directory.write_file(&Name::RECORD, &content, 0o600).at_step(Step::RecordShim)
+    }
+
+    /// The record of the shim of this very bundle.
+    pub(crate) fn of(inner: &Inner, id: &BundleId, bundle: &Directory) -> Result<Option<Self>> {
+        let Some(kept) = Kept::open(inner, id)? else { return Ok(None) };
+        Ok(Self::read(&kept.directory)?.filter(|record| Some(record.bundle) == bundle.identity()))
+    }
+
+    /// Reads a record; `None` if there is none of this boot.
+    pub(crate) fn read(directory: &Directory) -> Result<Option<Self>> {
+        let content = match directory.read_file(&Name::RECORD, MOST) {
+            Err(failure) if failure.errno() == Errno::NOENT => return Ok(None),
+            content => content.at_step(Step::ReadRecords)?,
+        };
+        let record: Self = serde_json::from_slice(&content).map_err(|error| {
+            let path = directory.path_of(&Name::RECORD);
+            let message = format!("the record {} cannot be used: {error}", path.display());
+            Error::new(ErrorKind::BadRecord, Step::ReadRecords, message).at(path)
+        })?;
+        // The pids of another boot are somebody else's.
+        Ok(Some(record).filter(|record| boot_id().is_some_and(|boot| boot == record.boot)))
+    }
+}
+
+/// The directory of what is on record about a shim.
+pub(crate) struct Kept {
+    pub(crate) directory: Arc<Directory>,
+    parent: Arc<Directory>,
+    name: Name,
+}
+
+impl Kept {
+    /// `None` if there is none.
+    pub(crate) fn open(inner: &Inner, id: &BundleId) -> Result<Option<Self>> {
+        let (namespace, name) = names(id)?;
+        let Some(parent) = inner.places.state.records(&[Name::SHIMS, namespace])? else { return Ok(None) };
+        match parent.open_directory(&name, Crossing::Refused) {
+            Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
+            directory => Ok(Some(Self { directory: Arc::new(directory.at_step(Step::ReadRecords)?), parent, name })),
+        }
+    }
+
+    /// The same, made if it is missing.
+    #[cfg(feature = "shim")]
+    pub(crate) fn make(inner: &Inner, id: &BundleId) -> Result<Self> {
+        let (namespace, name) = names(id)?;
+        let parent = inner.places.state.records_or_make(&[Name::SHIMS, namespace.clone()])?;
+        let directory = inner.places.state.records_or_make(&[Name::SHIMS, namespace, name.clone()])?;
+        Ok(Self { directory, parent, name })
+    }
+
+    /// Forgets the shim.
+    pub(crate) fn remove(&self) -> Result<()> {
+        self.parent.remove_tree(&self.name, &self.directory).at_step(Step::RecordShim)
+    }
+}

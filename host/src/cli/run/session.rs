@@ -1,0 +1,161 @@
+//! One container with its shim: made, started, fed, waited for, removed.
+
+use dunnage::Dunnage;
+use dunnage::shim::protocol::runc::CreateOptions;
+use dunnage::shim::protocol::shim::CreateTaskRequest;
+use dunnage::shim::protocol::types::Mount;
+use dunnage::shim::{Shim, ShimClient, StartOptions};
+use protobuf::Message as _;
+use protobuf::well_known_types::any::Any;
+
+use super::signals::{Received, Signals};
+use super::streams::Streams;
+use super::{Outcome, Task};
+
+/// The type of the options of `Create`, without the usual prefix: containerd leaves it out.
+const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
+/// The signal that cannot be ignored.
+const KILL: u32 = 9;
+
+/// A running container.
+pub(super) struct Session<'a> {
+    task: &'a Task,
+    shim: Shim,
+    streams: Option<Streams>,
+    pid: u32,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the shim and the container. Between any two steps a signal ends the attempt.
+    pub(super) async fn start(
+        dunnage: &Dunnage,
+        task: &'a Task,
+        options: StartOptions,
+        signals: &mut Signals,
+    ) -> anyhow::Result<Self> {
+        signals.check()?;
+        let terminal = task.settings.terminal;
+        let ends = if task.detach { None } else { Some(dunnage.task_streams(&task.id, terminal)?) };
+        let shim = dunnage.start_shim(&task.id, options).await?;
+        signals.check()?;
+        let bundle = dunnage.load(&task.id)?;
+        let mut request = CreateTaskRequest {
+            id: task.id.id().to_owned(),
+            bundle: bundle.path().to_string_lossy().into_owned(),
+            terminal,
+            ..CreateTaskRequest::default()
+        };
+        request.rootfs.push(Mount {
+            type_: "bind".to_owned(),
+            source: task.rootfs.clone(),
+            options: vec!["rbind".to_owned(), "rw".to_owned()],
+            ..Mount::default()
+        });
+        if let Some(ends) = &ends {
+            [request.stdin, request.stdout, request.stderr] = ends.paths();
+        }
+        request.options = Some(options_of(task)?).into();
+        let pid = shim.client().create(&request).await?;
+        signals.check()?;
+        let streams = ends.map(|ends| Streams::start(ends, terminal)).transpose()?;
+        if let Some(size) = streams.as_ref().and_then(Streams::size) {
+            resize(shim.client(), task.id.id(), size).await;
+        }
+        shim.client().start(task.id.id()).await?;
+        Ok(Self { task, shim, streams, pid })
+    }
+
+    pub(super) fn outcome(&self, code: u8) -> Outcome {
+        Outcome {
+            namespace: self.task.id.namespace().to_owned(),
+            id: self.task.id.id().to_owned(),
+            pid: self.pid,
+            shim_pid: self.shim.pid(),
+            address: self.shim.address().to_owned(),
+            code,
+        }
+    }
+
+    /// Waits for the container to end, passing on what it is sent meanwhile, and removes it and its
+    /// shim.
+    pub(super) async fn finish(mut self, signals: &mut Signals) -> anyhow::Result<Outcome> {
+        let client = self.shim.client().clone();
+        let id = self.task.id.id();
+        let mut ended_by = None;
+        let status = {
+            let wait = client.wait(id);
+            tokio::pin!(wait);
+            loop {
+                tokio::select! {
+                    ended = &mut wait => break ended?.exit_status,
+                    received = signals.next() => self.pass_on(received, &client, &mut ended_by).await,
+                    event = next_event(&mut self.streams) => match event {
+                        super::streams::Event::StdinEnded => {
+                            // The container may have ended meanwhile.
+                            let _ = client.close_stdin(id).await;
+                        }
+                        super::streams::Event::StdoutBroken => {
+                            self.pass_on(Received::Signal(signals_pipe()), &client, &mut ended_by).await;
+                        }
+                    },
+                }
+            }
+        };
+        client.delete().await?;
+        // Everything the container has written is in the FIFOs by now.
+        if let Some(streams) = self.streams.take() {
+            streams.finish();
+        }
+        let status = ended_by.map_or(status, |signal| 128 + signal);
+        let outcome = self.outcome(u8::try_from(status & 0xff).unwrap_or(u8::MAX));
+        drop(client);
+        self.shim.remove().await?;
+        Ok(outcome)
+    }
+
+    /// Passes a signal on to the container's init.
+    ///
+    /// The kernel keeps signals from the init of a pid namespace that it has no handler for; what
+    /// they would do to any other process, end it, is done in its place.
+    async fn pass_on(&self, received: Received, client: &ShimClient, ended_by: &mut Option<u32>) {
+        let Received::Signal(signal) = received else {
+            if let Some(size) = self.streams.as_ref().and_then(Streams::size) {
+                resize(client, self.task.id.id(), size).await;
+            }
+            return;
+        };
+        if let Err(error) = client.kill(self.task.id.id(), signal, false).await {
+            tracing::debug!(%error, "cannot pass signal {signal} on");
+            return;
+        }
+        if super::signals::ends(signal) && super::signals::is_kept_from(self.pid, signal) {
+            tracing::debug!("signal {signal} does not reach the container's init, which is killed");
+            ended_by.get_or_insert(signal);
+            let _ = client.kill(self.task.id.id(), KILL, false).await;
+        }
+    }
+}
+
+fn signals_pipe() -> u32 {
+    super::signals::PIPE
+}
+
+async fn next_event(streams: &mut Option<Streams>) -> super::streams::Event {
+    match streams {
+        Some(streams) => streams.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn resize(client: &ShimClient, id: &str, (width, height): (u32, u32)) {
+    if let Err(error) = client.resize_pty(id, width, height).await {
+        tracing::debug!(%error, "cannot set the size of the terminal");
+    }
+}
+
+/// The container's standard streams have to belong to its user, or `/dev/stdout` is closed to it.
+fn options_of(task: &Task) -> anyhow::Result<Any> {
+    let options =
+        CreateOptions { io_uid: task.settings.io_uid, io_gid: task.settings.io_gid, ..CreateOptions::default() };
+    Ok(Any { type_url: OPTIONS.to_owned(), value: options.write_to_bytes()?, ..Any::default() })
+}

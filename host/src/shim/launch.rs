@@ -1,0 +1,119 @@
+//! The process of a shim: starting it, draining what it says, noting its end. Whoever started the
+//! shim does this, or a small monitor process in its place.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::log::ShimLog;
+use crate::bundles::{Process, ShimRecord};
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::name::Name;
+use crate::sys::{Directory, FileIdentity, hand_over, remove_own_socket, start_time};
+
+/// What is to be started.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Program {
+    pub(super) binary: PathBuf,
+    /// The name it is called by, which it may act upon.
+    pub(super) name: OsString,
+    pub(super) arguments: Vec<String>,
+    /// Its whole environment.
+    pub(super) environment: Vec<(OsString, OsString)>,
+    /// The bundle: its working directory.
+    pub(super) bundle: PathBuf,
+}
+
+/// The directories that the start and the end of a shim touch.
+#[derive(Clone, Debug)]
+pub(super) struct Handles {
+    pub(super) work_dir: Arc<Directory>,
+    /// Where the record and the log of the shim are kept.
+    pub(super) records: Arc<Directory>,
+    pub(super) sockets: Arc<Directory>,
+}
+
+/// A shim that was started by this process.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) process: Process,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+/// Opens the two FIFOs that the shim logs to, starts it with the listening socket as its
+/// descriptor 3, and records which process it is.
+///
+/// The FIFOs come first: a shim without a reader would block. The socket is given up by the caller
+/// afterwards: whoever keeps it open makes a dead shim look alive.
+pub(super) fn start(
+    program: &Program,
+    handles: &Handles,
+    socket: &impl AsFd,
+    record: &mut ShimRecord,
+) -> Result<Started> {
+    let stdout = handles.work_dir.open_or_make_fifo(&Name::SHIM_STDOUT).at_step(Step::StartShim)?;
+    let stderr = handles.work_dir.open_or_make_fifo(&Name::SHIM_STDERR).at_step(Step::StartShim)?;
+    let failed = |error: io::Error| {
+        let message = format!("cannot start the shim {}: {error}", program.binary.display());
+        Error::new(ErrorKind::Shim, Step::StartShim, message).at(&program.binary)
+    };
+    let mut command = Command::new(&program.binary);
+    std::os::unix::process::CommandExt::arg0(&mut command, &program.name);
+    command.args(&program.arguments).env_clear().envs(program.environment.iter().map(|(name, value)| (name, value)));
+    command.current_dir(&program.bundle).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    hand_over(&mut command, &[socket]).map_err(failed)?;
+    let mut child = command.spawn().map_err(failed)?;
+    let process = match start_time(child.id()) {
+        Some(started) => Process { pid: child.id(), started },
+        None => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(failed(io::Error::other("/proc does not show its start time; is /proc mounted?")));
+        }
+    };
+    record.process = Some(process);
+    if let Err(error) = record.write(&handles.records) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
+    }
+    Ok(Started { child, process, stdout, stderr })
+}
+
+/// Writes down that a shim has ended, and removes the socket that was bound for it and no other
+/// (defect D3).
+pub(super) fn note_end(handles: &Handles, socket: &Name, identity: FileIdentity, record: &ShimRecord) {
+    if let Err(failure) = remove_own_socket(&handles.sockets, socket, identity) {
+        tracing::warn!(%failure, "cannot remove the socket of a shim that has ended");
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let record = ShimRecord { exited: Some(now), ..record.clone() };
+    // The record is another shim's by now, or gone with the bundle: nothing to note.
+    let current = ShimRecord::read(&handles.records).ok().flatten();
+    if current.is_some_and(|current| current.process == record.process)
+        && let Err(error) = record.write(&handles.records)
+    {
+        tracing::warn!(%error, "cannot record that a shim has ended");
+    }
+}
+
+/// Copies what is in a FIFO to the log; `false` at its end.
+pub(super) fn drain(fifo: &OwnedFd, log: &mut ShimLog) -> rustix::io::Result<()> {
+    let mut buffer = [0_u8; 4096];
+    loop {
+        match rustix::io::read(fifo, &mut buffer) {
+            Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+            Ok(count) => log.write(buffer.get(..count).unwrap_or_default()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The monitor: a small process that stays when the command that started a shim is gone. It is the
+//! shim's parent, drains its log, and notes its end. If it is killed, log lines are lost, and
+//! nothing else.
+//!
+//! It is this binary under another name, and touches nothing of the policy: what it may do is in
+//! the handles and the plan that it is given.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, FromRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use super::launch::{self, Handles, Program, Started};
+use super::log::ShimLog;
+use crate::bundles::{Process, ShimRecord};
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::name::Name;
+use crate::sys::{Directory, hand_over};
+
+/// The name that this program is called by when it is a monitor.
+pub const MONITOR: &str = "dunnage-monitor";
+
+/// What a monitor is to do.
+#[derive(Debug, Serialize, Deserialize)]
+struct Plan {
+    program: Program,
+    record: ShimRecord,
+    /// The name of the socket in its directory.
+    socket: String,
+    work_dir: PathBuf,
+    records: PathBuf,
+    sockets: PathBuf,
+}
+
+/// What it answers once the shim runs, or does not.
+#[derive(Debug, Serialize, Deserialize)]
+enum Reply {
+    Started(Process),
+    Failed(String),
+}
+
+/// Starts a monitor, which starts the shim.
+pub(super) fn start(
+    binary: &Path,
+    program: Program,
+    handles: &Handles,
+    socket: (&OwnedFd, &Name),
+    record: &mut ShimRecord,
+) -> Result<Process> {
+    let failed =
+        |why: String| Error::new(ErrorKind::Shim, Step::StartShim, format!("cannot start the shim's monitor: {why}"));
+    let plan = Plan {
+        program,
+        record: record.clone(),
+        socket: socket.1.to_string(),
+        work_dir: handles.work_dir.path().to_owned(),
+        records: handles.records.path().to_owned(),
+        sockets: handles.sockets.path().to_owned(),
+    };
+    let plan = serde_json::to_vec(&plan).map_err(|error| failed(error.to_string()))?;
+    let mut command = Command::new(binary);
+    std::os::unix::process::CommandExt::arg0(&mut command, MONITOR);
+    command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    hand_over(&mut command, &[socket.0, &*handles.work_dir, &*handles.records, &*handles.sockets])
+        .map_err(|error| failed(error.to_string()))?;
+    let mut child = command.spawn().map_err(|error| failed(format!("{}: {error}", binary.display())))?;
+    let mut reply = Vec::new();
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let exchanged = (|| {
+        stdin.ok_or_else(|| io::Error::other("it has no input"))?.write_all(&plan)?;
+        stdout.ok_or_else(|| io::Error::other("it has no output"))?.read_to_end(&mut reply)
+    })();
+    exchanged.map_err(|error| failed(error.to_string()))?;
+    match serde_json::from_slice(&reply) {
+        Ok(Reply::Started(process)) => {
+            record.process = Some(process);
+            Ok(process)
+        }
+        Ok(Reply::Failed(message)) => {
+            let _ = child.wait();
+            Err(Error::new(ErrorKind::Shim, Step::StartShim, message))
+        }
+        Err(_) => Err(failed("it gave no answer".to_owned())),
+    }
+}
+
+/// Is the monitor: reads the plan from standard input, starts the shim, answers on standard output
+/// and stays until the shim has ended. Called by the binary when its name is [`MONITOR`].
+///
+/// # Errors
+///
+/// If the plan cannot be read, or the answer not be written.
+pub fn run() -> io::Result<()> {
+    // Nobody's job control is meant for us.
+    let _ = rustix::process::setsid();
+    let mut plan = Vec::new();
+    io::stdin().lock().read_to_end(&mut plan)?;
+    let Plan { program, mut record, socket, work_dir, records, sockets } =
+        serde_json::from_slice(&plan).map_err(io::Error::other)?;
+    let socket_name = Name::new(&socket).map_err(io::Error::other)?;
+    let [listener, work_dir_fd, records_fd, sockets_fd] = [3, 4, 5, 6].map(inherited);
+    let handle = |fd, path| Arc::new(Directory::from_fd_unchecked(fd, path));
+    let handles = Handles {
+        work_dir: handle(work_dir_fd, work_dir),
+        records: handle(records_fd, records),
+        sockets: handle(sockets_fd, sockets),
+    };
+    let started = launch::start(&program, &handles, &listener, &mut record);
+    drop(listener);
+    let reply = match &started {
+        Ok(started) => Reply::Started(started.process),
+        Err(error) => Reply::Failed(error.message().to_owned()),
+    };
+    answer(&reply)?;
+    if let Ok(started) = started {
+        watch(started, &handles);
+        launch::note_end(&handles, &socket_name, record.socket, &record);
+    }
+    Ok(())
+}
+
+/// Takes over a descriptor that whoever started this process has handed over.
+fn inherited(number: i32) -> OwnedFd {
+    #[expect(unsafe_code, reason = "a descriptor that is handed over is known by its number only")]
+    // SAFETY: `start` hands over exactly these; they are taken once, before anything else is
+    // opened. If somebody runs this by hand they may be closed, and every use fails with EBADF.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    // The shim gets the socket anew, and nothing else.
+    let _ = rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC);
+    descriptor
+}
+
+/// Answers, and closes standard output: the other side reads to its end.
+fn answer(reply: &Reply) -> io::Result<()> {
+    let mut text = serde_json::to_vec(reply).map_err(io::Error::other)?;
+    text.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&text)?;
+    stdout.flush()?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(())
+}
+
+/// Drains the shim's output until it has ended, and reaps it.
+fn watch(mut started: Started, handles: &Handles) {
+    let mut log = ShimLog::new(Arc::clone(&handles.records));
+    let pidfd = i32::try_from(started.process.pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    if let Some(pidfd) = &pidfd {
+        let _ = drain_until_end(&started, pidfd, &mut log);
+    }
+    let _ = started.child.wait();
+    let _ = launch::drain(&started.stdout, &mut log);
+    let _ = launch::drain(&started.stderr, &mut log);
+}
+
+fn drain_until_end(started: &Started, pidfd: &OwnedFd, log: &mut ShimLog) -> rustix::io::Result<()> {
+    loop {
+        let mut sources =
+            [&started.stdout, &started.stderr, pidfd].map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN));
+        match poll(&mut sources, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let ended = sources.last().is_some_and(|pidfd| !pidfd.revents().is_empty());
+        launch::drain(&started.stdout, log)?;
+        launch::drain(&started.stderr, log)?;
+        if ended {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a caller can say about starting a shim and connecting to one.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::shims::ShimOptions;
+
+/// The variables of our own environment that a shim gets: it has to find runc, and a place for
+/// temporary files. Everything else may be a secret.
+const ALLOWED: [&str; 4] = ["PATH", "LANG", "TMPDIR", "XDG_RUNTIME_DIR"];
+/// `PATH` where we have none.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Something to be called once.
+pub type Callback = Box<dyn FnOnce() + Send>;
+
+/// How a shim is started. Similar to the options of containerd's `WithStart`.
+#[non_exhaustive]
+pub struct StartOptions {
+    /// The shim's binary, looked up in the shim's `PATH`. Default `containerd-shim`.
+    pub binary: PathBuf,
+    /// The binary that the shim runs to publish its events. Default: this program.
+    pub publisher: Option<PathBuf>,
+    /// A binary that stays as the shim's parent under the name [`MONITOR`](super::MONITOR), and
+    /// calls [`monitor`](super::monitor). Default: none, and tasks of this process do its work.
+    pub monitor: Option<PathBuf>,
+    /// An existing cgroup for the shim, as a path below the hierarchies. Default: ours.
+    pub cgroup: Option<String>,
+    /// Whether the shim logs more. Default no.
+    pub debug: bool,
+    /// The runtime's binary, for what is done without the shim. Default `runc`.
+    pub runtime: PathBuf,
+    /// How runc is set up.
+    pub settings: ShimOptions,
+    /// The shim's whole environment, but for `DUNNAGE_STATE` and `DUNNAGE_ROOT`, which are added.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How long the shim may take until it answers. Default 10 s.
+    pub timeout: Duration,
+    /// Called when the shim has ended; not with a monitor.
+    pub on_exit: Option<Callback>,
+}
+
+impl Default for StartOptions {
+    fn default() -> Self {
+        Self {
+            binary: "containerd-shim".into(),
+            publisher: None,
+            monitor: None,
+            cgroup: None,
+            debug: false,
+            runtime: "runc".into(),
+            settings: ShimOptions::default(),
+            environment: environment(),
+            timeout: Duration::from_secs(10),
+            on_exit: None,
+        }
+    }
+}
+
+/// The part of our environment that a shim gets.
+fn environment() -> Vec<(OsString, OsString)> {
+    let mut allowed: Vec<_> =
+        ALLOWED.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?))).collect();
+    if !allowed.iter().any(|(name, _)| name == "PATH") {
+        allowed.push(("PATH".into(), USUAL_PATH.into()));
+    }
+    allowed
+}
+
+/// How to connect to a shim.
+#[non_exhaustive]
+pub struct ConnectOptions {
+    /// Whether an abstract address will do, which anybody in the network namespace could hold.
+    /// Default no.
+    pub allow_legacy: bool,
+    /// How long all of it may take. Default 5 s.
+    pub timeout: Duration,
+    /// Called when the connection is lost.
+    pub on_close: Option<Callback>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { allow_legacy: false, timeout: Duration::from_secs(5), on_close: None }
+    }
+}

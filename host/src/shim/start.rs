@@ -1,0 +1,334 @@
+//! Starting a shim: everything that can be refused first, then the socket, the record of the
+//! intent, the process, and what is on file about it.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::cgroup::{Cgroup, adjust_oom_score};
+use super::launch::{self, Handles, Program, Started};
+use super::options::StartOptions;
+use super::{Shim, blocking, connect, monitor, supervise};
+use crate::bundle::BundleId;
+use crate::bundles::{
+    DEFAULT_RUNTIME_ROOT, Hold, Inner, KeptShim, OnFile, Process, ShimKind, ShimRecord, find_shim, socket_name,
+};
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::name::Name;
+use crate::shims::{Endpoint, ShimConfig};
+use crate::sys::ambient::{Made, open_or_make_trusted};
+use crate::sys::{
+    Directory, Listening, ShimProcess, SocketFate, boot_id, listen, remove_dead_socket, remove_own_socket,
+};
+
+/// The longest address (`sun_path` of unix(7), with the prefix).
+const LONGEST_ADDRESS: usize = 106;
+/// The mode of the socket directory when we make it, and of what is made on the way there.
+const SOCKETS: u32 = 0o700;
+const ON_THE_WAY: u32 = 0o711;
+
+/// Starts the shim of a bundle and connects to it.
+pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, mut options: StartOptions) -> Result<Shim> {
+    let timeout = options.timeout;
+    let on_exit = options.on_exit.take();
+    let launched = {
+        let (inner, id) = (Arc::clone(inner), id.clone());
+        blocking(move || {
+            Launch::prepare(&inner, &id, ShimKind::Remote, &options.settings, &options.runtime)?.launch(&inner, options)
+        })
+        .await?
+    };
+    let Launched { launch, process, started } = launched;
+    let supervised = started.map(|started| supervise::supervise(started, &launch, on_exit)).transpose();
+    let connected = match supervised {
+        Ok(_) => {
+            let endpoint = Endpoint { address: launch.record.address.clone(), is_abstract: false };
+            answer(inner, &endpoint, process, timeout).await
+        }
+        Err(error) => Err(error),
+    };
+    match connected {
+        Ok((client, found)) => Ok(Shim {
+            client,
+            process: Arc::new(found),
+            pid: process.pid,
+            address: launch.record.address.clone(),
+            id: id.clone(),
+            inner: Arc::clone(inner),
+        }),
+        Err(error) => Err(blocking(move || Ok(launch.undo(Some(process), error))).await.unwrap_or_else(|error| error)),
+    }
+}
+
+/// Waits until the shim that was just started answers.
+async fn answer(
+    inner: &Arc<Inner>,
+    endpoint: &Endpoint,
+    process: Process,
+    timeout: std::time::Duration,
+) -> Result<(super::ShimClient, ShimProcess)> {
+    let socket = {
+        let (inner, endpoint) = (Arc::clone(inner), endpoint.clone());
+        blocking(move || connect::dial_patiently(&inner, &endpoint, timeout)).await?
+    };
+    let client = connect::client_on(socket, None)?;
+    let pid = connect::ask_who(&client, timeout, &endpoint.address).await?;
+    let found = ShimProcess::find_started(process.pid, process.started).at_step(Step::ConnectShim)?;
+    match found {
+        Some(found) if pid == process.pid => Ok((client, found)),
+        _ => {
+            let message = format!("process {pid} answers, and process {} was started", process.pid);
+            Err(Error::new(ErrorKind::Untrusted, Step::ConnectShim, message))
+        }
+    }
+}
+
+/// A shim that is about to be started: its bundle is held, its socket is bound, and the intent is
+/// on record.
+pub(super) struct Launch {
+    hold: Hold,
+    pub(super) handles: Handles,
+    kept: KeptShim,
+    socket: Option<OwnedFd>,
+    pub(super) socket_name: Name,
+    pub(super) record: ShimRecord,
+    config: ShimConfig,
+}
+
+/// A shim that was started, and that has yet to answer.
+struct Launched {
+    launch: Launch,
+    process: Process,
+    /// `None` if a monitor looks after it.
+    started: Option<Started>,
+}
+
+impl Launch {
+    /// Does what comes before the shim.
+    pub(super) fn prepare(
+        inner: &Arc<Inner>,
+        id: &BundleId,
+        kind: ShimKind,
+        settings: &crate::shims::ShimOptions,
+        runtime: &std::path::Path,
+    ) -> Result<Self> {
+        let bundle = inner.places.bundle(id);
+        let config = crate::shims::config(&inner.policy, &inner.config, &bundle, settings)?;
+        let address = inner.policy.shim_address(&inner.config, id)?;
+        if address.len() > LONGEST_ADDRESS {
+            let message = format!(
+                "the address {address:?} is longer than {LONGEST_ADDRESS} bytes; use a shorter socket directory"
+            );
+            return Err(Error::new(ErrorKind::InvalidConfig, Step::Listen, message));
+        }
+        let socket_name = socket_name(inner, &address).ok_or_else(|| {
+            let message = format!("the policy broke a rule: the address {address:?} is not in the socket directory");
+            Error::new(ErrorKind::PolicyBroken, Step::Decide, message)
+        })?;
+        let hold = Hold::open(inner, id)?;
+        refuse_second(inner, id, &hold)?;
+        let sockets = open_sockets(inner)?;
+        let listening = bind(&sockets, &socket_name)?;
+        let root = Some(config.runtime_root.as_str()).filter(|root| !root.is_empty()).unwrap_or(DEFAULT_RUNTIME_ROOT);
+        let intent = || {
+            let kept = KeptShim::make(inner, id)?;
+            let identity = hold.bundle.identity().ok_or_else(|| no_identity(&hold.bundle))?;
+            let record = ShimRecord {
+                kind,
+                boot: boot_id().unwrap_or_default(),
+                bundle: identity,
+                address: address.clone(),
+                socket: listening.identity,
+                runtime: runtime.to_owned(),
+                runtime_root: PathBuf::from(root),
+                process: None,
+                exited: None,
+            };
+            record.write(&kept.directory)?;
+            // A handle of its own: that of the lock must not outlive us in another process.
+            let work_dir = Arc::new(hold.work_dir.reopen().at_step(Step::StartShim)?);
+            let handles = Handles { work_dir, records: Arc::clone(&kept.directory), sockets: Arc::clone(&sockets) };
+            Ok((kept, record, handles))
+        };
+        match intent() {
+            Ok((kept, record, handles)) => {
+                Ok(Self { hold, handles, kept, socket: Some(listening.socket), socket_name, record, config })
+            }
+            Err(error) => Err(take_socket_back(&sockets, &socket_name, &listening, error)),
+        }
+    }
+
+    /// Starts the process, and writes down where it is.
+    fn launch(mut self, inner: &Arc<Inner>, options: StartOptions) -> Result<Launched> {
+        let cgroup = match options.cgroup.as_deref().map(Cgroup::find).transpose() {
+            Ok(cgroup) => cgroup,
+            Err(error) => return Err(self.undo(None, error)),
+        };
+        let started = self.spawn(inner, &options);
+        // Whoever keeps the socket open makes a dead shim look alive.
+        self.socket = None;
+        let (process, started) = match started {
+            Ok(started) => started,
+            Err(error) => return Err(self.undo(None, error)),
+        };
+        let filed = self.file(process).and_then(|()| {
+            if let Some(cgroup) = &cgroup {
+                cgroup.add(process.pid)?;
+            }
+            adjust_oom_score(process.pid)
+        });
+        match filed {
+            Ok(()) => Ok(Launched { launch: self, process, started }),
+            Err(error) => Err(self.undo(Some(process), error)),
+        }
+    }
+
+    fn spawn(&mut self, inner: &Arc<Inner>, options: &StartOptions) -> Result<(Process, Option<Started>)> {
+        let publisher = options.publisher.clone().map_or_else(own_binary, Ok)?;
+        let bundle = inner.places.bundle(&BundleId::new(&self.config.namespace, self.id()));
+        let arguments = crate::shims::start_arguments(
+            &inner.policy,
+            &inner.config,
+            &bundle,
+            &self.config,
+            &publisher,
+            options.debug,
+        )?;
+        let mut environment = options.environment.clone();
+        for (name, value) in [("DUNNAGE_STATE", &inner.config.state), ("DUNNAGE_ROOT", &inner.config.root)] {
+            let value = std::path::absolute(value).unwrap_or_else(|_| value.clone());
+            environment.push((name.into(), value.into()));
+        }
+        let program = Program {
+            binary: options.binary.clone(),
+            name: OsString::from("containerd-shim"),
+            arguments,
+            environment,
+            bundle: self.hold.bundle.path().to_owned(),
+        };
+        let Some(socket) = &self.socket else { return Err(no_identity(&self.hold.bundle)) };
+        match &options.monitor {
+            Some(binary) => {
+                let socket = (socket, &self.socket_name);
+                monitor::start(binary, program, &self.handles, socket, &mut self.record).map(|process| (process, None))
+            }
+            None => {
+                let started = launch::start(&program, &self.handles, socket, &mut self.record)?;
+                Ok((started.process, Some(started)))
+            }
+        }
+    }
+
+    fn id(&self) -> String {
+        self.hold.bundle.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Takes the socket to serve on it in this process.
+    pub(super) fn take_socket(&mut self) -> Option<OwnedFd> {
+        self.socket.take()
+    }
+
+    /// Writes `address` and `shim.pid`: who finds the one can connect, who finds both can check.
+    pub(super) fn file(&self, process: Process) -> Result<()> {
+        let bundle = &self.hold.bundle;
+        bundle.write_file(&Name::ADDRESS, self.record.address.as_bytes(), 0o600).at_step(Step::RecordShim)?;
+        bundle.write_file(&Name::SHIM_PID, process.pid.to_string().as_bytes(), 0o600).at_step(Step::RecordShim)
+    }
+
+    /// Takes everything back that starting a shim has made.
+    pub(super) fn undo(mut self, process: Option<Process>, mut error: Error) -> Error {
+        self.socket = None;
+        if let Some(process) = process
+            && process.pid != std::process::id()
+        {
+            let ended = ShimProcess::find_started(process.pid, process.started)
+                .and_then(|found| found.map_or(Ok(true), |shim| shim.end(Signal::KILL, super::KILL_PATIENCE)));
+            if ended != Ok(true) {
+                error = error.note(format!("the shim (pid {}) may still be running", process.pid));
+            }
+        }
+        let mut leftovers = Vec::new();
+        for name in [Name::SHIM_PID, Name::ADDRESS] {
+            leftovers.extend(self.hold.bundle.unlink_if_there(&name).err());
+        }
+        for name in [Name::SHIM_STDOUT, Name::SHIM_STDERR] {
+            leftovers.extend(self.hold.work_dir.unlink_if_there(&name).err());
+        }
+        leftovers.extend(remove_own_socket(&self.handles.sockets, &self.socket_name, self.record.socket).err());
+        for failure in leftovers {
+            error = error.note(format!("left behind: {failure}"));
+        }
+        match self.kept.remove() {
+            Ok(()) => error,
+            Err(left) => error.note(left.to_string()),
+        }
+    }
+}
+
+/// Refuses to start a second shim for a bundle.
+fn refuse_second(inner: &Arc<Inner>, id: &BundleId, hold: &Hold) -> Result<()> {
+    let on_record = ShimRecord::of(inner, id, &hold.bundle)?;
+    let mut pids: Vec<u32> = on_record.iter().filter_map(|record| Some(record.process?.pid)).collect();
+    if let Ok(on_file) = OnFile::read(inner, id, true) {
+        pids.extend(on_file.pid);
+    }
+    for pid in pids {
+        if let Some(shim) = find_shim(pid, on_record.as_ref(), &hold.bundle).at_step(Step::StartShim)? {
+            let message = format!("the bundle has a shim already, which is running (pid {})", shim.pid());
+            return Err(Error::new(ErrorKind::ShimAlive, Step::StartShim, message).at(hold.bundle.path()));
+        }
+    }
+    Ok(())
+}
+
+/// Opens the socket directory, or makes it for us alone. One that others may pass, as containerd
+/// leaves it, will do: the sockets in it are closed to them (defect D9 was a directory without
+/// the right to pass).
+fn open_sockets(inner: &Inner) -> Result<Arc<Directory>> {
+    let mut made = Vec::new();
+    let directory = open_or_make_trusted(inner.socket_root(), ON_THE_WAY, &mut made).at_step(Step::Listen)?;
+    let is_new = made
+        .last()
+        .is_some_and(|Made { name, .. }| inner.socket_root().file_name() == Some(name.as_path().as_os_str()));
+    if is_new {
+        directory.set_mode(SOCKETS).at_step(Step::Listen)?;
+    }
+    Ok(Arc::new(directory))
+}
+
+/// Listens where the shim will answer. A socket that nobody serves is taken over; one that
+/// somebody serves is not (defect D4).
+fn bind(sockets: &Directory, name: &Name) -> Result<Listening> {
+    match listen(sockets, name) {
+        Err(failure) if failure.errno() == Errno::ADDRINUSE => {}
+        listening => return listening.at_step(Step::Listen),
+    }
+    if let SocketFate::Kept(why) = remove_dead_socket(sockets, name).at_step(Step::Listen)? {
+        let path = sockets.path_of(name);
+        let message = format!("{} is in use: {why}", path.display());
+        return Err(Error::new(ErrorKind::ShimAlive, Step::Listen, message).at(path));
+    }
+    listen(sockets, name).at_step(Step::Listen)
+}
+
+fn take_socket_back(sockets: &Directory, name: &Name, listening: &Listening, error: Error) -> Error {
+    match remove_own_socket(sockets, name, listening.identity) {
+        Ok(_) => error,
+        Err(failure) => error.note(format!("left behind: {failure}")),
+    }
+}
+
+fn own_binary() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|error| {
+        Error::new(ErrorKind::Shim, Step::StartShim, format!("cannot find this program's own binary: {error}"))
+    })
+}
+
+fn no_identity(directory: &Directory) -> Error {
+    let message = format!("cannot tell which directory {} is", directory.path().display());
+    Error::new(ErrorKind::Filesystem, Step::StartShim, message).at(directory.path())
+}

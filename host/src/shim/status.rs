@@ -1,0 +1,96 @@
+//! What the container of a bundle is doing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::options::ConnectOptions;
+use super::protocol::task::Status;
+use super::{blocking, connect};
+use crate::bundle::BundleId;
+use crate::bundles::{Inner, Runtime, ShimRecord, open_bundle};
+use crate::error::{ErrorKind, Result};
+
+/// How long one shim may take to say what its container is doing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a container is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TaskStatus {
+    /// There is no container: only a bundle.
+    None,
+    /// It waits to be started.
+    Created,
+    /// It runs.
+    Running,
+    /// It is frozen, or about to be.
+    Paused,
+    /// Its init process has ended.
+    Stopped,
+    /// Its shim does not answer, or cannot be asked.
+    Unknown,
+}
+
+impl TaskStatus {
+    /// A stable name for programs, in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The status as runc calls it.
+    fn from_runtime(status: &str) -> Self {
+        match status {
+            "created" | "creating" => Self::Created,
+            "running" => Self::Running,
+            "paused" | "pausing" => Self::Paused,
+            "stopped" => Self::Stopped,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for TaskStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Asks the shim; if there is none (any more), the runtime.
+pub(super) async fn status(inner: &Arc<Inner>, id: &BundleId) -> Result<TaskStatus> {
+    let options = ConnectOptions { timeout: PATIENCE, ..ConnectOptions::default() };
+    match connect::connect(inner, id, options).await {
+        Ok(shim) => match shim.client.with_timeout(PATIENCE).state(id.id()).await {
+            Ok(state) => Ok(match state.status.enum_value() {
+                Ok(Status::CREATED) => TaskStatus::Created,
+                Ok(Status::RUNNING) => TaskStatus::Running,
+                Ok(Status::PAUSED | Status::PAUSING) => TaskStatus::Paused,
+                Ok(Status::STOPPED) => TaskStatus::Stopped,
+                Ok(Status::UNKNOWN) | Err(_) => TaskStatus::Unknown,
+            }),
+            Err(error) if error.kind() == ErrorKind::NoTask => Ok(TaskStatus::None),
+            Err(_) => Ok(TaskStatus::Unknown),
+        },
+        // Unknown is not dead.
+        Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Untrusted) => Ok(TaskStatus::Unknown),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
+        Err(_) => {
+            let (inner, id) = (Arc::clone(inner), id.clone());
+            blocking(move || {
+                let bundle = open_bundle(&inner, &id)?;
+                let record = ShimRecord::of(&inner, &id, &bundle)?;
+                let state = Runtime::of(&id, record.as_ref()).state(&bundle)?;
+                Ok(state.map_or(TaskStatus::None, |state| TaskStatus::from_runtime(&state.status)))
+            })
+            .await
+        }
+    }
+}
