@@ -21,6 +21,7 @@ pub(crate) struct OnFile {
 
 impl OnFile {
     pub(crate) fn read(inner: &Arc<Inner>, id: &BundleId, allow_legacy: bool) -> Result<Self> {
+        inner.policy.check_identifiers(&inner.config, id)?;
         let bundle = open(inner, id)?;
         let endpoint = inner.policy.connect_address(&inner.config, id, lend(inner, id), allow_legacy)?.into();
         let records = inner.policy.shim_records(&inner.config, id, lend(inner, id))?;

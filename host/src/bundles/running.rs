@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::inspect::find_shim;
-use super::runtime::Runtime;
+use super::runtime::{CREATING, Runtime};
 use super::shim_record::{Kind, ShimRecord};
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
@@ -38,16 +38,33 @@ pub(super) fn end(
     let runtime = Runtime::of(id, record);
     let container = runtime.state(bundle)?;
     match &container {
+        // What runs in the bundle is what makes the container; without it, it was given up.
+        Some(state) if !force && state.status == CREATING => {
+            if let Some(process) = ShimProcess::all_in(bundle).at_step(Step::EndShim)?.first() {
+                return busy(format!("the container of the bundle is being created (pid {})", process.pid()));
+            }
+            runtime.delete()?;
+        }
         Some(state) if !force && state.status != "stopped" => {
             return busy(format!("the container of the bundle is still {} (pid {})", state.status, state.pid));
         }
         Some(_) => runtime.delete()?,
         None => {}
     }
+    if !force || record.is_none() && shims.is_empty() {
+        return Ok(container.is_some());
+    }
     for shim in &shims {
         kill(shim, record, bundle)?;
     }
-    Ok(container.is_some() || !shims.is_empty())
+    // What the shim was doing when it was killed goes on without it: runc may be making a container.
+    for process in ShimProcess::all_in(bundle).at_step(Step::EndShim)? {
+        kill(&process, record, bundle)?;
+    }
+    if runtime.state(bundle)?.is_some() {
+        runtime.delete()?;
+    }
+    Ok(true)
 }
 
 /// The processes that serve the bundle, or were about to.

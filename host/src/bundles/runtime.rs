@@ -14,6 +14,8 @@ use crate::sys::{Directory, path_identity};
 
 /// Where containerd's shim has runc keep its state if nobody says otherwise.
 pub(crate) const DEFAULT_RUNTIME_ROOT: &str = "/run/containerd/runc";
+/// The status of a container that has no state yet.
+pub(crate) const CREATING: &str = "creating";
 /// How long runc may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,8 @@ pub(crate) struct Runtime {
     binary: PathBuf,
     root: PathBuf,
     id: String,
+    /// Whether a shim was started that uses it.
+    is_ours: bool,
 }
 
 impl Runtime {
@@ -43,6 +47,7 @@ impl Runtime {
             binary: or(record.map(|record| &*record.runtime), "runc"),
             root: or(record.map(|record| &*record.runtime_root), DEFAULT_RUNTIME_ROOT).join(id.namespace()),
             id: id.id().to_owned(),
+            is_ours: record.is_some(),
         }
     }
 
@@ -54,9 +59,15 @@ impl Runtime {
         }
         let answer = match self.run(&["state"]) {
             Ok(answer) => answer,
-            // It may have gone meanwhile.
-            Err(_) if std::fs::symlink_metadata(self.root.join(&self.id)).is_err() => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => match std::fs::symlink_metadata(self.root.join(&self.id).join("state.json")) {
+                Ok(_) => return Err(error),
+                // It has gone meanwhile, or runc was killed before it wrote its state: then there
+                // is only a directory, which is ours if we have started a shim.
+                Err(_) if self.is_ours && std::fs::symlink_metadata(self.root.join(&self.id)).is_ok() => {
+                    return Ok(Some(State { status: CREATING.to_owned(), pid: 0, bundle: bundle.path().to_owned() }));
+                }
+                Err(_) => return Ok(None),
+            },
         };
         let state: State = serde_json::from_slice(&answer)
             .map_err(|error| self.error(format!("what it answered cannot be read: {error}")))?;

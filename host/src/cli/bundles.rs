@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
-use dunnage::{Listed, Scope};
+use dunnage::shim::TaskStatus;
+use dunnage::{Dunnage, Listed, Scope};
+use futures::StreamExt as _;
 use serde::Serialize;
 
 use super::confine::{Needs, confine};
 use super::failure::{Failed, exit_code, report};
 use super::global::{Global, read_spec};
 use super::output::{columns, pairs};
+use super::shim::block_on;
 
 /// Create a bundle from an OCI spec
 #[derive(Args)]
@@ -120,7 +123,13 @@ pub(super) struct List {
     /// Those of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
+    /// Show what each container is doing; every shim is asked
+    #[arg(long)]
+    status: bool,
 }
+
+/// Shims that are asked at the same time.
+const ASKED_AT_ONCE: usize = 32;
 
 #[derive(Serialize)]
 struct Item {
@@ -131,6 +140,8 @@ struct Item {
     mode: String,
     gid: u32,
     created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
 }
 
 impl From<&Listed> for Item {
@@ -143,34 +154,62 @@ impl From<&Listed> for Item {
             mode: format!("{:04o}", listed.mode),
             gid: listed.gid,
             created: time(listed.created),
+            status: None,
         }
     }
 }
 
 impl List {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        confine(global, Needs::Reading);
+        if !self.status {
+            // Shims can be asked only by who may dial them and look at their processes.
+            confine(global, Needs::Reading);
+        }
         let scope = if self.all_namespaces { Scope::All } else { Scope::Namespace(&global.namespace) };
-        let items: Vec<Item> = global.dunnage(1)?.list(scope)?.iter().map(Item::from).collect();
+        let dunnage = global.dunnage(if self.status { 8 } else { 1 })?;
+        let listed = dunnage.list(scope)?;
+        let mut items: Vec<Item> = listed.iter().map(Item::from).collect();
+        if self.status {
+            add_status(&dunnage, &listed, &mut items)?;
+        }
         let printed = global.output.print(&items, |items| {
-            let rows: Vec<_> = items
-                .iter()
-                .map(|item| {
-                    let bundle = item.bundle.display().to_string();
-                    [
-                        item.namespace.clone(),
-                        item.id.clone(),
-                        item.mode.clone(),
-                        item.gid.to_string(),
-                        item.created.clone(),
-                        bundle,
-                    ]
-                })
-                .collect();
-            columns(["NAMESPACE", "ID", "MODE", "GID", "CREATED", "BUNDLE"], &rows)
+            let rows: Vec<_> = items.iter().map(Item::row).collect();
+            let headings = ["NAMESPACE", "ID", "MODE", "GID", "CREATED", "BUNDLE", "STATUS"];
+            // The last column is empty without a status, and so is its heading.
+            let headings = headings.map(|heading| if heading == "STATUS" && !self.status { "" } else { heading });
+            columns(headings, &rows)
         });
         Ok(printed?)
     }
+}
+
+impl Item {
+    fn row(&self) -> [String; 7] {
+        [
+            self.namespace.clone(),
+            self.id.clone(),
+            self.mode.clone(),
+            self.gid.to_string(),
+            self.created.clone(),
+            self.bundle.display().to_string(),
+            self.status.unwrap_or_default().to_owned(),
+        ]
+    }
+}
+
+/// Asks many shims at once: one that is mute keeps nobody waiting for long.
+fn add_status(dunnage: &Dunnage, listed: &[Listed], items: &mut [Item]) -> anyhow::Result<()> {
+    let asked = futures::stream::iter(listed).map(|listed| async {
+        dunnage.task_status(listed.bundle.id()).await.unwrap_or_else(|error| {
+            tracing::debug!("{error}");
+            TaskStatus::Unknown
+        })
+    });
+    let answers: Vec<TaskStatus> = block_on(async { Ok(asked.buffered(ASKED_AT_ONCE).collect().await) })?;
+    for (item, status) in items.iter_mut().zip(answers) {
+        item.status = Some(status.as_str());
+    }
+    Ok(())
 }
 
 /// Show what there is to know about a bundle

@@ -221,7 +221,8 @@ fn answer<T>(method: &str, result: ttrpc::Result<T>) -> Result<T> {
                 ttrpc::Code::DEADLINE_EXCEEDED => (ErrorKind::Timeout, "the shim did not answer in time".to_owned()),
                 code => (ErrorKind::Shim, format!("{} ({code:?})", status.message)),
             },
-            error if error.to_string().to_lowercase().contains("timeout") => {
+            // What passes on this side says so in words only.
+            error if error.to_string().contains("deadline") => {
                 (ErrorKind::Timeout, "the shim did not answer in time".to_owned())
             }
             error => (ErrorKind::Shim, format!("the connection to the shim is lost: {error}")),

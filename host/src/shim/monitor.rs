@@ -119,10 +119,38 @@ pub fn run() -> io::Result<()> {
     };
     answer(&reply)?;
     if let Ok(started) = started {
+        forget_code();
         watch(started, &handles);
         launch::note_end(&handles, &socket_name, record.socket, &record);
     }
     Ok(())
+}
+
+/// Gives the memory of the code back that ran so far: there is one monitor for each shim, and what
+/// it runs from here on is little. The kernel reads code again from its file.
+fn forget_code() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    for line in maps.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(range), Some("r-xp"), Some(path)) = (fields.next(), fields.next(), fields.nth(3)) else { continue };
+        let address = |text: &str| usize::from_str_radix(text, 16).ok();
+        let Some((Some(start), Some(end))) = range.split_once('-').map(|(start, end)| (address(start), address(end)))
+        else {
+            continue;
+        };
+        if path.starts_with('/') {
+            #[expect(unsafe_code, reason = "memory is named by its address")]
+            // SAFETY: the range is a private mapping of a file that is executable and not writable:
+            // nobody has changed it, and what is dropped is read again from the file.
+            let _ = unsafe {
+                rustix::mm::madvise(
+                    std::ptr::with_exposed_provenance_mut(start),
+                    end - start,
+                    rustix::mm::Advice::LinuxDontNeed,
+                )
+            };
+        }
+    }
 }
 
 /// Takes over a descriptor that whoever started this process has handed over.

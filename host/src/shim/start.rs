@@ -30,6 +30,8 @@ const LONGEST_ADDRESS: usize = 106;
 /// The mode of the socket directory when we make it, and of what is made on the way there.
 const SOCKETS: u32 = 0o700;
 const ON_THE_WAY: u32 = 0o711;
+/// How long a shim that has closed its connections may take to end.
+const LAST_MOMENTS: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Starts the shim of a bundle and connects to it.
 pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, mut options: StartOptions) -> Result<Shim> {
@@ -239,17 +241,31 @@ impl Launch {
         bundle.write_file(&Name::SHIM_PID, process.pid.to_string().as_bytes(), 0o600).at_step(Step::RecordShim)
     }
 
+    /// The end of what the shim has logged.
+    fn last_words(&self) -> String {
+        let log = self.handles.records.read_file(&Name::LOG, 1 << 20).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log);
+        match text.trim_end().lines().next_back() {
+            Some(line) => format!(", and said {:?}", line.chars().take(400).collect::<String>()),
+            None => String::new(),
+        }
+    }
+
     /// Takes everything back that starting a shim has made.
     pub(super) fn undo(mut self, process: Option<Process>, mut error: Error) -> Error {
         self.socket = None;
         if let Some(process) = process
             && process.pid != std::process::id()
         {
-            let ended = ShimProcess::find_started(process.pid, process.started)
-                .and_then(|found| found.map_or(Ok(true), |shim| shim.end(Signal::KILL, super::KILL_PATIENCE)));
-            if ended != Ok(true) {
-                error = error.note(format!("the shim (pid {}) may still be running", process.pid));
-            }
+            error = match ShimProcess::find_started(process.pid, process.started) {
+                Ok(None) => error.note(format!("the shim has ended by itself{}", self.last_words())),
+                // It may be about to end, and that is worth telling.
+                Ok(Some(shim)) if error.kind() == ErrorKind::Shim && shim.has_ended(LAST_MOMENTS) == Ok(true) => {
+                    error.note(format!("the shim has ended by itself{}", self.last_words()))
+                }
+                Ok(Some(shim)) if shim.end(Signal::KILL, super::KILL_PATIENCE) == Ok(true) => error,
+                _ => error.note(format!("the shim (pid {}) may still be running", process.pid)),
+            };
         }
         let mut leftovers = Vec::new();
         for name in [Name::SHIM_PID, Name::ADDRESS] {

@@ -1,0 +1,6 @@
+//! Real containers, run by containerd's shim and runc. All of it takes root.
+
+mod crash;
+mod interchange;
+mod run;
+mod shim;
