@@ -15,6 +15,11 @@ impl wit::Guest for Policy {
         Ok(spec::remapped_gid(&spec.bytes())?)
     }
 
+    fn task_settings(spec: &Spec) -> Result<wit::TaskIo, wit::SpecError> {
+        let settings = spec::task_settings(&spec.bytes())?;
+        Ok(wit::TaskIo { terminal: settings.terminal, io_uid: settings.io_uid, io_gid: settings.io_gid })
+    }
+
     fn create(bundle: &Directory, id: wit::BundleId, spec: &Spec) -> Result<wit::Created, wit::CreateError> {
         // Before the spec is asked for: a bad id needs no spec.
         identifier::check_both(&id.namespace, &id.id).map_err(|error| wit::CreateError::Identifier(error.into()))?;
@@ -60,6 +65,7 @@ impl From<spec::Error> for wit::SpecError {
             spec::Fault::Encoding => wit::SpecFault::Encoding,
             spec::Fault::Surrogate => wit::SpecFault::Surrogate,
             spec::Fault::ReservedGroup => wit::SpecFault::ReservedGroup,
+            spec::Fault::UnmappedUser => wit::SpecFault::UnmappedUser,
         };
         Self { fault, place: error.place, line: error.line, column: error.column, message: error.message }
     }

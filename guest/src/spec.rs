@@ -10,9 +10,13 @@
 
 mod reader;
 mod scan;
+mod task;
 
 use alloc::format;
 use alloc::string::String;
+
+use self::reader::{Collect, List, Mapping};
+pub use self::task::{TaskSettings, task_settings};
 
 /// As deep as Go reads (`maxNestingDepth` of `encoding/json`).
 pub const MAX_DEPTH: usize = 10_000;
@@ -38,6 +42,8 @@ pub enum Fault {
     Surrogate,
     /// A remapped GID of 4294967295.
     ReservedGroup,
+    /// The process's user or group has no id on the host.
+    UnmappedUser,
 }
 
 /// A spec that is refused, and where.
@@ -65,14 +71,31 @@ pub struct Error {
 /// If the spec is not what Go would read, or could be read in two ways.
 pub fn remapped_gid(spec: &[u8]) -> Result<u32, Error> {
     let text = scan::check(spec)?;
-    let Some(root) = reader::read(text)? else { return Ok(0) };
+    let mut root = Root::default();
+    reader::mappings(text, &mut root)?;
+    let Some((host, entry)) = root.0 else { return Ok(0) };
     // The original's `chown` did nothing then, and its `chmod` opened the bundle all the same (D8).
-    if root.host == u32::MAX {
-        let place = format!("linux.gidMappings[{}].hostID", root.entry);
+    if host == u32::MAX {
+        let place = format!("linux.gidMappings[{entry}].hostID");
         let message = format!("{place} is 4294967295, which stands for \"no group\" and cannot own a bundle");
         return Err(Error { fault: Fault::ReservedGroup, place, line: 0, column: 0, message });
     }
-    Ok(root.host)
+    Ok(host)
+}
+
+/// The host's id of the container's GID 0, and the entry that says so.
+#[derive(Default)]
+struct Root(Option<(u32, usize)>);
+
+impl Collect for Root {
+    const LISTS: &'static [&'static str] = &[List::Groups.name()];
+
+    /// The first match wins, and the size is not looked at.
+    fn take(&mut self, _: List, entry: usize, mapping: Mapping) {
+        if self.0.is_none() && mapping.container == 0 {
+            self.0 = Some((mapping.host, entry));
+        }
+    }
 }
 
 #[cfg(test)]

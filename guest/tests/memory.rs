@@ -6,7 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use dunnage_policy::spec::{Fault, remapped_gid};
+use dunnage_policy::spec::{Fault, remapped_gid, task_settings};
 
 struct Counting;
 
@@ -76,6 +76,21 @@ fn unknown_parts_take_no_memory() {
         let inner = format!(r#"{{"linux":{{"x":{value},"gidMappings":[{{"hostID":7,"y":{value}}}]}}}}"#);
         assert_frugal(what, &inner, Ok(7));
     }
+}
+
+#[test]
+fn task_settings_take_no_memory() {
+    let entries = r#"{"containerID":1},"#.repeat(SIZE / 18 + 1);
+    let text = "é".repeat(SIZE / 2);
+    let spec = format!(
+        r#"{{"x":"{text}","linux":{{"uidMappings":[{entries}{{"hostID":7,"size":1}}]}},"process":{{"args":["{text}"]}}}}"#
+    );
+    NOW.set(0);
+    PEAK.set(0);
+    let found = task_settings(spec.as_bytes());
+    let peak = PEAK.get();
+    assert_eq!(found.unwrap().io_uid, 7);
+    assert!(peak <= LIMIT, "{peak} bytes");
 }
 
 #[test]

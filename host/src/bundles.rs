@@ -16,7 +16,7 @@ mod runtime;
 mod shim_record;
 mod staging;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::delete::Deletion;
@@ -35,7 +35,7 @@ use crate::config::{Builder, Config};
 use crate::error::Result;
 use crate::policy::{Policy, PolicyReport};
 use crate::shims::{Endpoint, ShimConfig, ShimOptions};
-use crate::spec::Spec;
+use crate::spec::{Spec, TaskSettings};
 
 /// A bundle manager: one state directory, one root directory, one policy.
 ///
@@ -154,9 +154,16 @@ impl Dunnage {
         inner.policy.remapped_gid(&inner.config, spec).map_err(|error| error.during(|| "read the spec".to_owned()))
     }
 
-    /// TEMP
-    pub fn task_settings(&self, _spec: &Spec) -> Result<TaskSettings> {
-        Ok(TaskSettings { terminal: false, io_uid: 0, io_gid: 0 })
+    /// What the caller of a shim has to know of a spec: whether the process has a terminal, and the
+    /// host's ids of its user and group, which its standard streams have to belong to.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSpec`](crate::ErrorKind::InvalidSpec) if the policy refuses the spec, for example
+    /// because its mappings do not cover the user.
+    pub fn task_settings(&self, spec: &Spec) -> Result<TaskSettings> {
+        let inner = &self.0;
+        inner.policy.task_settings(&inner.config, spec).map_err(|error| error.during(|| "read the spec".to_owned()))
     }
 
     /// The address of a bundle's shim. Similar to `shimAddress` of containerd: the same daemon
@@ -205,11 +212,34 @@ impl Dunnage {
     ///
     /// # Errors
     ///
-    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier).
+    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier),
+    /// [`PolicyBroken`](crate::ErrorKind::PolicyBroken) if the policy answers other paths, another
+    /// namespace or another runtime root than it was told.
     pub fn shim_config(&self, bundle: &Bundle, options: &ShimOptions) -> Result<ShimConfig> {
         let inner = &self.0;
         crate::shims::config(&inner.policy, &inner.config, bundle, options)
             .map_err(|error| error.during(|| format!("shim config of {}", bundle.id())))
+    }
+
+    /// The arguments, without its name, that the shim of a bundle would be started with; starts
+    /// nothing. `publisher` is the binary that the shim runs to publish its events.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier),
+    /// [`InvalidConfig`](crate::ErrorKind::InvalidConfig) if the settings are another bundle's or
+    /// hold what cannot be an argument, [`PolicyBroken`](crate::ErrorKind::PolicyBroken) if the
+    /// policy answers other arguments than the settings call for.
+    pub fn shim_start_arguments(
+        &self,
+        bundle: &Bundle,
+        config: &ShimConfig,
+        publisher: &Path,
+        debug: bool,
+    ) -> Result<Vec<String>> {
+        let inner = &self.0;
+        crate::shims::start_arguments(&inner.policy, &inner.config, bundle, config, publisher, debug)
+            .map_err(|error| error.during(|| format!("shim arguments of {}", bundle.id())))
     }
 
     /// Where a bundle of that id lies, or would lie: only text, checked by the policy.
@@ -249,14 +279,4 @@ pub struct Created {
     /// The host's group id that GID 0 of the container is mapped to, and the bundle was given to;
     /// 0 if it is not remapped.
     pub remapped_gid: u32,
-}
-
-/// TEMP
-pub struct TaskSettings {
-    /// TEMP
-    pub terminal: bool,
-    /// TEMP
-    pub io_uid: u32,
-    /// TEMP
-    pub io_gid: u32,
 }

@@ -70,13 +70,13 @@ mod spec;
 mod sys;
 
 pub use bundle::{Bundle, BundleId};
-pub use bundles::{Created, Deletion, Dunnage, Inspection, Listed, Scope, TaskSettings};
+pub use bundles::{Created, Deletion, Dunnage, Inspection, Listed, Scope};
 pub use config::{Builder, GroupRanges};
 pub use error::{Error, ErrorKind, Result, Step};
 pub use limits::Limits;
 pub use policy::{PolicyReport, PolicySource};
 pub use shims::{Endpoint, RuncOptions, ShimConfig, ShimOptions};
-pub use spec::Spec;
+pub use spec::{Spec, TaskSettings};
 
 /// The default state directory.
 pub const DEFAULT_STATE: &str = "/run/dunnage";

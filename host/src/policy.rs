@@ -6,15 +6,16 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use crate::bindings;
+use crate::bindings::exports::dunnage::bundle::{bundles, shims};
 use crate::config::Config;
 use crate::engine::Sandbox;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::filesystem::{Context, Stop};
 
-pub(crate) use self::answers::ShimRecords;
+pub(crate) use self::answers::{ShimRecords, broken};
 pub(crate) use self::calls::Built;
 pub use self::report::PolicyReport;
 
@@ -44,7 +45,9 @@ pub enum PolicySource {
 /// A policy that is ready to be called, from many threads at once.
 pub(crate) struct Policy {
     sandbox: Sandbox,
-    instance: bindings::PolicyPre<Context>,
+    instance: InstancePre<Context>,
+    bundles: bundles::GuestIndices,
+    shims: shims::GuestIndices,
     component: Component,
     source: PolicySource,
     digest: String,
@@ -59,11 +62,13 @@ impl Policy {
         };
         check_world(&sandbox, &component)?;
         let mut linker = Linker::new(sandbox.engine());
-        let instance = bindings::Policy::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
-            .and_then(|()| linker.instantiate_pre(&component))
-            .and_then(bindings::PolicyPre::new)
-            .map_err(|error| rejected(format!("the component does not fit the world `policy`: {error:#}")))?;
-        Ok(Self { sandbox, instance, component, source: config.policy.clone(), digest })
+        let (instance, bundles, shims) =
+            bindings::Policy::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
+                .and_then(|()| linker.instantiate_pre(&component))
+                .and_then(|pre| Ok((bundles::GuestIndices::new(&pre)?, shims::GuestIndices::new(&pre)?, pre)))
+                .map(|(bundles, shims, pre)| (pre, bundles, shims))
+                .map_err(|error| rejected(format!("the component does not fit the world `policy`: {error:#}")))?;
+        Ok(Self { sandbox, instance, bundles, shims, component, source: config.policy.clone(), digest })
     }
 }
 

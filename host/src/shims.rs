@@ -1,10 +1,13 @@
-//! Shims as far as they are addresses and settings.
+//! Shims as far as they are addresses, settings and arguments.
 
+mod arguments;
+
+pub(crate) use self::arguments::start_arguments;
 use crate::bindings::exports::dunnage::bundle::shims as wit;
 use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::policy::Policy;
+use crate::policy::{Policy, broken};
 
 /// A shim's address, and whether it is an abstract name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,7 @@ pub(crate) fn config(policy: &Policy, config: &Config, bundle: &Bundle, options:
         .as_ref()
         .map(|runc| wit::RuncOptions { runtime_root: runc.runtime_root.clone(), systemd_cgroup: runc.systemd_cgroup });
     let answer = policy.shim_config(config, bundle.id(), &paths, &node, runc.as_ref())?;
+    check_config(&answer, bundle.id().namespace(), &paths, options)?;
     Ok(ShimConfig {
         path: answer.path,
         work_dir: answer.work_dir,
@@ -73,39 +77,33 @@ pub(crate) fn config(policy: &Policy, config: &Config, bundle: &Bundle, options:
     })
 }
 
+/// The host's own check of settings that the policy answered: a shim runs as root, in directories
+/// that are told here.
+fn check_config(
+    answer: &wit::ShimConfig,
+    namespace: &str,
+    paths: &wit::BundlePaths,
+    options: &ShimOptions,
+) -> Result<()> {
+    for (what, answered, told) in [
+        ("path", &*answer.path, &*paths.path),
+        ("work directory", &answer.work_dir, &paths.work_dir),
+        ("namespace", &answer.namespace, namespace),
+    ] {
+        if answered != told {
+            return Err(broken(format!("it answered another {what} than it was told")));
+        }
+    }
+    let own = options.runc.as_ref().map(|runc| &runc.runtime_root);
+    if answer.runtime_root != options.runtime_root && Some(&answer.runtime_root) != own {
+        return Err(broken("it answered a runtime root that is neither the node's nor the container's"));
+    }
+    Ok(())
+}
+
 fn text(path: &std::path::Path) -> Result<String> {
     path.to_str().map(str::to_owned).ok_or_else(|| {
         let message = format!("{} is not UTF-8, and policies read text", path.display());
         Error::new(ErrorKind::InvalidConfig, Step::Configure, message).at(path)
     })
-}
-
-pub(crate) fn start_arguments(
-    _policy: &Policy,
-    config: &Config,
-    _bundle: &Bundle,
-    shim: &ShimConfig,
-    publisher: &std::path::Path,
-    debug: bool,
-) -> Result<Vec<String>> {
-    let mut v = vec![
-        "-namespace".to_owned(),
-        shim.namespace.clone(),
-        "-workdir".into(),
-        shim.work_dir.clone(),
-        "-address".into(),
-        config.daemon_address.clone(),
-        "-containerd-binary".into(),
-        text(publisher)?,
-    ];
-    if !shim.runtime_root.is_empty() {
-        v.extend(["-runtime-root".into(), shim.runtime_root.clone()]);
-    }
-    if shim.systemd_cgroup {
-        v.push("-systemd-cgroup".into());
-    }
-    if debug {
-        v.push("-debug".into());
-    }
-    Ok(v)
 }

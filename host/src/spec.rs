@@ -65,6 +65,18 @@ impl Spec {
     }
 }
 
+/// What the caller of a shim has to know of a spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskSettings {
+    /// Whether the container's process has a terminal.
+    pub terminal: bool,
+    /// The host's id of the process's user, whom its standard streams have to belong to.
+    pub io_uid: u32,
+    /// The host's id of the process's group.
+    pub io_gid: u32,
+}
+
 fn cannot_read(source: &str, error: &std::io::Error) -> Error {
     Error::new(ErrorKind::Filesystem, Step::ReadSpec, format!("cannot read the spec from {source}: {error}"))
 }

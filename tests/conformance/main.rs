@@ -3,4 +3,5 @@
 
 mod addresses;
 mod bundles;
+mod start;
 mod vectors;

@@ -57,7 +57,11 @@ fn the_policy_chooses_addresses_and_settings() {
         runc: Some(RuncOptions { runtime_root: "/run/other".to_owned(), systemd_cgroup: false }),
     };
     let config = dunnage.shim_config(&created.bundle, &options).unwrap();
-    assert_eq!((config.runtime_root.as_str(), config.systemd_cgroup), ("/elsewhere", true));
+    assert_eq!((config.runtime_root.as_str(), config.systemd_cgroup), ("/run/runc", true));
+    let arguments = dunnage.shim_start_arguments(&created.bundle, &config, "/usr/bin/dunnage".as_ref(), true).unwrap();
+    assert_eq!(arguments[..2], ["-containerd-binary", "/usr/bin/dunnage"]);
+    let settings = dunnage.task_settings(&specs::plain()).unwrap();
+    assert_eq!((settings.terminal, settings.io_uid, settings.io_gid), (true, GROUP, GROUP));
 }
 
 /// What scripts read changes likewise.

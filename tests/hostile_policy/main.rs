@@ -6,3 +6,4 @@ mod files;
 mod identifiers;
 mod limits;
 mod refusals;
+mod shims;

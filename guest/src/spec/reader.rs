@@ -1,59 +1,79 @@
 //! The reader: serde_json, told by seeds which values to read, streaming past all others.
 
-mod track;
-
 use alloc::format;
 use core::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+pub(super) use self::process::Process;
+pub(super) use self::track::List;
 use self::track::{Place, Track};
 use super::{Error, Fault};
 
-/// The mapping of the container's GID 0.
-#[derive(Clone, Copy)]
-pub(super) struct Root {
-    /// The host's group id.
+/// What an entry maps. Missing fields are 0.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Mapping {
+    pub(super) container: u32,
     pub(super) host: u32,
-    /// The entry of `linux.gidMappings` that says so.
-    pub(super) entry: usize,
+    pub(super) size: u32,
 }
 
-/// Reads the mapping of GID 0 out of a spec.
-pub(super) fn read(text: &str) -> Result<Option<Root>, Error> {
+/// Who wants the entries of mappings. They are told one by one, so that many take no memory.
+pub(super) trait Collect {
+    /// The lists of `linux` that are read.
+    const LISTS: &'static [&'static str];
+
+    /// Takes the entry of a list at an index.
+    fn take(&mut self, list: List, index: usize, mapping: Mapping);
+}
+
+/// Reads the mappings out of a spec.
+pub(super) fn mappings(text: &str, collect: &mut impl Collect) -> Result<(), Error> {
     let track = Track::default();
-    let mut json = serde_json::Deserializer::from_str(text);
-    let found = Document(&track).deserialize(&mut json);
-    found.and_then(|root| json.end().map(|()| root)).map_err(|error| track.explain(&error))
+    read(text, &track, Linux(&track, collect))
 }
 
-/// The OCI spec itself.
-struct Document<'a>(&'a Track);
+/// Reads what is known of the process out of a spec.
+pub(super) fn process(text: &str) -> Result<Process, Error> {
+    let mut process = Process::default();
+    let track = Track::default();
+    read(text, &track, process::Seed(&track, &mut process))?;
+    Ok(process)
+}
+
+/// Reads one part of a spec, all of which has to be JSON.
+fn read<'de>(text: &'de str, track: &Track, part: impl Part<'de>) -> Result<(), Error> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = Document(track, part).deserialize(&mut json);
+    read.and_then(|()| json.end()).map_err(|error| track.explain(&error))
+}
+
+/// A part of the spec that is read, which knows where to put what it finds.
+trait Part<'de>: DeserializeSeed<'de, Value = ()> {
+    /// The known keys of the document: this part.
+    const KEYS: &'static [&'static str];
+}
+
+/// The OCI spec itself, and the part of it that is read.
+struct Document<'a, P>(&'a Track, P);
 
 /// `linux`.
-struct Linux<'a>(&'a Track);
+struct Linux<'a, C>(&'a Track, &'a mut C);
 
-/// `linux.gidMappings`.
-struct Mappings<'a>(&'a Track);
+/// A list of mappings.
+struct Mappings<'a, C>(&'a Track, List, &'a mut C);
 
-/// One entry of `linux.gidMappings`.
-struct Entry<'a>(&'a Track, usize);
+/// One entry of a list of mappings.
+struct Entry<'a>(&'a Track, List, usize);
 
-/// One field of an entry.
-struct Field<'a>(&'a Track, Place);
-
-/// What an entry maps. Missing fields are 0, and the size is not looked at.
-#[derive(Clone, Copy, Default)]
-struct Mapping {
-    container: u32,
-    host: u32,
-}
+/// A number.
+struct Number<'a>(&'a Track, Place);
 
 /// Lets a type be its own seed: it notes where the reader is, and asks for any value, so that its
 /// visitor decides what to take.
 macro_rules! seed {
-    ($name:ident => $value:ty, $place:expr) => {
-        impl<'de> DeserializeSeed<'de> for $name<'_> {
+    ($name:ident $(<$part:ident: $bound:path>)? => $value:ty, $place:expr) => {
+        impl<'de, $($part: $bound)?> DeserializeSeed<'de> for $name<'_, $($part)?> {
             type Value = $value;
 
             fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<$value, D::Error> {
@@ -63,12 +83,6 @@ macro_rules! seed {
         }
     };
 }
-
-seed!(Document => Option<Root>, |_: &Self| Place::Document);
-seed!(Linux => Option<Root>, |_: &Self| Place::Linux);
-seed!(Mappings => Option<Root>, |_: &Self| Place::Mappings);
-seed!(Entry => Mapping, |entry: &Self| Place::Entry(entry.1));
-seed!(Field => u32, |field: &Self| field.1);
 
 /// What all visitors have in common: null is the zero value, as in Go, and a string is refused
 /// without serde's copy of it, which could be as large as the spec.
@@ -88,52 +102,62 @@ macro_rules! common {
     };
 }
 
-impl<'de> Visitor<'de> for Document<'_> {
-    type Value = Option<Root>;
+// Behind the macros, which it uses.
+mod process;
+mod track;
+
+seed!(Document<P: Part<'de>> => (), |_: &Self| Place::Document);
+seed!(Linux<C: Collect> => (), |_: &Self| Place::Linux);
+seed!(Mappings<C: Collect> => (), |mappings: &Self| Place::Mappings(mappings.1));
+seed!(Entry => Mapping, |entry: &Self| Place::Entry(entry.1, entry.2));
+seed!(Number => u32, |number: &Self| number.1);
+
+impl<'de, P: Part<'de>> Visitor<'de> for Document<'_, P> {
+    type Value = ();
 
     common!(Self::Value);
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<Root>, A::Error> {
-        let mut root = None;
-        read_object(map, self.0, Place::Document, &["linux"], |map, _, _| {
-            root = map.next_value_seed(Linux(self.0))?;
-            Ok(())
-        })?;
-        Ok(root)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let Self(track, part) = self;
+        let mut part = Some(part);
+        read_object(map, track, Place::Document, P::KEYS, |map, _, _| match part.take() {
+            Some(part) => map.next_value_seed(part),
+            None => Ok(()),
+        })
     }
 }
 
-impl<'de> Visitor<'de> for Linux<'_> {
-    type Value = Option<Root>;
+impl<'de, C: Collect> Part<'de> for Linux<'_, C> {
+    const KEYS: &'static [&'static str] = &["linux"];
+}
+
+impl<'de, C: Collect> Visitor<'de> for Linux<'_, C> {
+    type Value = ();
 
     common!(Self::Value);
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<Root>, A::Error> {
-        let mut root = None;
-        read_object(map, self.0, Place::Linux, &["gidMappings"], |map, _, _| {
-            root = map.next_value_seed(Mappings(self.0))?;
-            Ok(())
-        })?;
-        Ok(root)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let Self(track, collect) = self;
+        read_object(map, track, Place::Linux, C::LISTS, |map, name, _| {
+            map.next_value_seed(Mappings(track, List::named(name), collect))
+        })
     }
 }
 
-impl<'de> Visitor<'de> for Mappings<'_> {
-    type Value = Option<Root>;
+impl<'de, C: Collect> Visitor<'de> for Mappings<'_, C> {
+    type Value = ();
 
     common!(Self::Value);
 
-    /// The first match wins, but all entries are read: Go refuses the spec for any of them.
-    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Option<Root>, A::Error> {
-        let mut root = None;
-        let mut entry = 0;
-        while let Some(mapping) = entries.next_element_seed(Entry(self.0, entry))? {
-            if root.is_none() && mapping.container == 0 {
-                root = Some(Root { host: mapping.host, entry });
-            }
-            entry += 1;
+    /// All entries are read, whatever is wanted of them: Go refuses the spec for any of them.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let Self(track, list, collect) = self;
+        let mut index = 0;
+        while let Some(mapping) = entries.next_element_seed(Entry(track, list, index))? {
+            collect.take(list, index, mapping);
+            index += 1;
         }
-        Ok(root)
+        Ok(())
     }
 }
 
@@ -143,14 +167,15 @@ impl<'de> Visitor<'de> for Entry<'_> {
     common!(Self::Value);
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Mapping, A::Error> {
-        let Self(track, index) = self;
+        let Self(track, list, index) = self;
         let mut mapping = Mapping::default();
-        read_object(map, track, Place::Entry(index), &["containerID", "hostID", "size"], |map, name, place| {
-            let number = map.next_value_seed(Field(track, place))?;
+        let known = &["containerID", "hostID", "size"];
+        read_object(map, track, Place::Entry(list, index), known, |map, name, place| {
+            let number = map.next_value_seed(Number(track, place))?;
             match name {
                 "containerID" => mapping.container = number,
                 "hostID" => mapping.host = number,
-                _ => {}
+                _ => mapping.size = number,
             }
             Ok(())
         })?;
@@ -158,7 +183,7 @@ impl<'de> Visitor<'de> for Entry<'_> {
     }
 }
 
-impl Visitor<'_> for Field<'_> {
+impl Visitor<'_> for Number<'_> {
     type Value = u32;
 
     common!(Self::Value);

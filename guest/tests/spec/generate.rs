@@ -111,6 +111,28 @@ pub(crate) fn specs(choices: &mut Choices<'_>) -> Vec<u8> {
     choices.pick(SPACE).to_owned().into_bytes().into_iter().chain(text.into_bytes()).collect()
 }
 
+/// A document that says what the caller of a shim has to know, or could be taken to.
+pub(crate) fn task_specs(choices: &mut Choices<'_>) -> Vec<u8> {
+    let text = object(choices, &["process", "linux"], |choices, key| {
+        other(choices).unwrap_or_else(|| {
+            if key == "linux" {
+                return object(choices, &["uidMappings", "gidMappings"], |choices, _| mappings(choices));
+            }
+            object(choices, &["terminal", "user"], |choices, key| {
+                if key == "terminal" {
+                    return choices.pick(&["true", "false", "true", "null", "0", "\"true\"", "1e999", "[]"]).into();
+                }
+                let id = |choices: &mut Choices<'_>, _: &str| {
+                    let odd = if choices.one_in(24) { ODD_NUMBERS } else { &["0", "1", "2", "7", "4294967295"] };
+                    choices.pick(odd).into()
+                };
+                other(choices).unwrap_or_else(|| object(choices, &["uid", "gid"], id))
+            })
+        })
+    });
+    text.into_bytes()
+}
+
 fn mappings(choices: &mut Choices<'_>) -> String {
     other(choices).unwrap_or_else(|| {
         let count = choices.below(4);
@@ -224,12 +246,31 @@ pub(crate) fn mutate(mut spec: Vec<u8>, choices: &mut Choices<'_>) -> Vec<u8> {
         b"\"HostID\":5,",
         b"\"ho\xc5\xbftID\":5,",
         b"\"x\":[[[]]],",
+        b"\"process\":{},",
+        b"\"user\":null,",
+        b"\"uid\":1,",
+        b"\"u\xc5\xbfer\":{},",
+        b"\"terminal\":true,",
         b"[[[[[[[[",
         b"]]]]]]]]",
         b"4294967295",
     ];
-    const TARGETS: &[&[u8]] =
-        &[b"linux", b"gidMappings", b"containerID", b"hostID", b"size", b":0", b":1", b"[{", b"{"];
+    const TARGETS: &[&[u8]] = &[
+        b"linux",
+        b"process",
+        b"terminal",
+        b"user",
+        b"uid",
+        b"gid\"",
+        b"gidMappings",
+        b"containerID",
+        b"hostID",
+        b"size",
+        b":0",
+        b":1",
+        b"[{",
+        b"{",
+    ];
     for _ in 0..choices.byte() % 4 {
         let at = if choices.one_in(2) {
             let target = TARGETS[choices.below(TARGETS.len())];

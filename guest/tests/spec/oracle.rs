@@ -2,10 +2,12 @@
 //! policy: it reads the whole document into a tree, byte by byte, and then does what Go's decoder
 //! does, merging and all. Slow and plain on purpose.
 
+mod task;
 mod tree;
 
 use dunnage_policy::spec::Fault;
 
+pub(crate) use self::task::rule_task;
 use self::tree::{Node, Tree};
 
 /// What the rule says about an input.
@@ -25,7 +27,16 @@ pub(crate) fn rule(text: &[u8]) -> Ruling {
     let gid = decoder.document();
     let (mut refusals, failed) = (decoder.refusals, decoder.failed);
     let original = (tree.error.is_none() && !failed).then_some(gid);
-    refusals.extend(tree.error);
+    refusals.extend(faults_of_the_text(text, &tree));
+    if original == Some(u32::MAX) {
+        refusals.push(Fault::ReservedGroup);
+    }
+    Ruling { original, refusals }
+}
+
+/// What is wrong with the text, whoever reads it.
+fn faults_of_the_text(text: &[u8], tree: &Tree) -> Vec<Fault> {
+    let mut refusals = Vec::from_iter(tree.error);
     // Behind a syntax error nobody can say what is a string; half a pair may be seen there.
     let maybe_behind_error =
         || tree.error == Some(Fault::Syntax) && text.windows(3).any(|at| matches!(at, b"\\ud" | b"\\uD"));
@@ -35,10 +46,7 @@ pub(crate) fn rule(text: &[u8]) -> Ruling {
     if std::str::from_utf8(text).is_err() {
         refusals.push(Fault::Encoding);
     }
-    if original == Some(u32::MAX) {
-        refusals.push(Fault::ReservedGroup);
-    }
-    Ruling { original, refusals }
+    refusals
 }
 
 /// Go's decoder, for the one type that the original decodes into.
@@ -72,7 +80,7 @@ impl Decoder<'_> {
                     match self.tree.node(value) {
                         Node::Null => linux = None,
                         Node::Object(members) => self.linux(members, linux.get_or_insert_default()),
-                        Node::Scalar | Node::Number(_) | Node::Array(_) => self.refuse(Fault::WrongType),
+                        Node::Bool(_) | Node::Text | Node::Number(_) | Node::Array(_) => self.refuse(Fault::WrongType),
                     }
                 }
             }
@@ -96,7 +104,7 @@ impl Decoder<'_> {
                     }
                     slice.length = entries.len();
                 }
-                Node::Scalar | Node::Number(_) | Node::Object(_) => self.refuse(Fault::WrongType),
+                Node::Bool(_) | Node::Text | Node::Number(_) | Node::Object(_) => self.refuse(Fault::WrongType),
             }
         }
     }
@@ -106,17 +114,21 @@ impl Decoder<'_> {
             Node::Null => {}
             Node::Object(members) => {
                 for (field, value) in self.known(members, &["containerID", "hostID", "size"]) {
-                    match self.tree.node(value) {
-                        Node::Null => {}
-                        Node::Number(digits) => match digits.parse() {
-                            Ok(number) if digits.bytes().all(|byte| byte.is_ascii_digit()) => fields[field] = number,
-                            _ => self.refuse(Fault::Number),
-                        },
-                        Node::Scalar | Node::Array(_) | Node::Object(_) => self.refuse(Fault::WrongType),
-                    }
+                    self.number(value, &mut fields[field]);
                 }
             }
-            Node::Scalar | Node::Number(_) | Node::Array(_) => self.refuse(Fault::WrongType),
+            Node::Bool(_) | Node::Text | Node::Number(_) | Node::Array(_) => self.refuse(Fault::WrongType),
+        }
+    }
+
+    fn number(&mut self, value: usize, field: &mut u32) {
+        match self.tree.node(value) {
+            Node::Null => {}
+            Node::Number(digits) => match digits.parse() {
+                Ok(number) if digits.bytes().all(|byte| byte.is_ascii_digit()) => *field = number,
+                _ => self.refuse(Fault::Number),
+            },
+            Node::Bool(_) | Node::Text | Node::Array(_) | Node::Object(_) => self.refuse(Fault::WrongType),
         }
     }
 

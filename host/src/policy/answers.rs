@@ -33,8 +33,12 @@ pub(super) fn checked_address(address: String) -> Result<String, Error> {
     if is_address(&address) {
         return Ok(address);
     }
-    let message = "the policy broke a rule: it answered an address that is no single line of text";
-    Err(Error::new(ErrorKind::PolicyBroken, Step::Decide, message))
+    Err(broken("it answered an address that is no single line of text"))
+}
+
+/// The policy answered what it must not.
+pub(crate) fn broken(how: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::PolicyBroken, Step::Decide, format!("the policy broke a rule: {how}"))
 }
 
 pub(super) fn identifier_error(id: &BundleId, error: wit::IdentifierError) -> Error {

@@ -2,16 +2,16 @@
 //! apart.
 
 use wasmtime::Store;
+use wasmtime::component::Instance;
 
 use super::answers::{self, ShimRecords};
 use super::{Policy, call_error};
-use crate::bindings;
 use crate::bindings::exports::dunnage::bundle::{bundles as wit, shims};
 use crate::bundle::BundleId;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::filesystem::{Context, Lent, Made};
-use crate::spec::Spec;
+use crate::spec::{Spec, TaskSettings};
 
 /// What the policy says it has built in the staging directory.
 #[derive(Debug)]
@@ -24,30 +24,47 @@ pub(crate) struct Built {
 impl Policy {
     /// `bundles.check-identifiers`.
     pub(crate) fn check_identifiers(&self, config: &Config, id: &BundleId) -> Result<()> {
-        let (answer, _) = self
-            .call(config, |store, policy| policy.dunnage_bundle_bundles().call_check_identifiers(store, &id.into()))?;
+        let (answer, _) =
+            self.call_bundles(config, |store, policy| policy.call_check_identifiers(store, &id.into()))?;
         answer.map_err(|error| answers::identifier_error(id, error))
     }
 
     /// `bundles.remapped-gid`.
     pub(crate) fn remapped_gid(&self, config: &Config, spec: &Spec) -> Result<u32> {
         spec.check_size(config.limits.spec_size)?;
-        let (answer, _) = self.call(config, |store, policy| {
+        let (answer, _) = self.call_bundles(config, |store, policy| {
             let spec = store.data_mut().lend_spec(spec.clone())?;
-            policy.dunnage_bundle_bundles().call_remapped_gid(store, spec)
+            policy.call_remapped_gid(store, spec)
         })?;
         let group = answer.map_err(answers::spec_error)?;
         check_answered_group(config, group)?;
         Ok(group)
     }
 
+    /// `bundles.task-settings`.
+    pub(crate) fn task_settings(&self, config: &Config, spec: &Spec) -> Result<TaskSettings> {
+        spec.check_size(config.limits.spec_size)?;
+        let (answer, _) = self.call_bundles(config, |store, policy| {
+            let spec = store.data_mut().lend_spec(spec.clone())?;
+            policy.call_task_settings(store, spec)
+        })?;
+        let wit::TaskIo { terminal, io_uid, io_gid } = answer.map_err(answers::spec_error)?;
+        if io_uid == u32::MAX || io_gid == u32::MAX {
+            return Err(answers::broken(format!(
+                "it answered user {io_uid} and group {io_gid}, and {} is none",
+                u32::MAX
+            )));
+        }
+        Ok(TaskSettings { terminal, io_uid, io_gid })
+    }
+
     /// `bundles.create`.
     pub(crate) fn create(&self, config: &Config, id: &BundleId, spec: &Spec, lent: Lent) -> Result<Built> {
         spec.check_size(config.limits.spec_size)?;
-        let (answer, context) = self.call(config, |store, policy| {
+        let (answer, context) = self.call_bundles(config, |store, policy| {
             let directory = store.data_mut().lend(lent)?;
             let spec = store.data_mut().lend_spec(spec.clone())?;
-            policy.dunnage_bundle_bundles().call_create(store, directory, &id.into(), spec)
+            policy.call_create(store, directory, &id.into(), spec)
         })?;
         let created = answer.map_err(|error| match error {
             wit::CreateError::Identifier(error) => answers::identifier_error(id, error),
@@ -60,9 +77,9 @@ impl Policy {
 
     /// `bundles.delete`.
     pub(crate) fn delete(&self, config: &Config, id: &BundleId, lent: Lent) -> Result<ShimRecords> {
-        let (answer, _) = self.call(config, |store, policy| {
+        let (answer, _) = self.call_bundles(config, |store, policy| {
             let directory = store.data_mut().lend(lent)?;
-            policy.dunnage_bundle_bundles().call_delete(store, directory, &id.into())
+            policy.call_delete(store, directory, &id.into())
         })?;
         let deletion = answer.map_err(|error| answers::identifier_error(id, error))?;
         Ok(deletion.shim.into())
@@ -70,25 +87,23 @@ impl Policy {
 
     /// `shims.records`.
     pub(crate) fn shim_records(&self, config: &Config, id: &BundleId, lent: Lent) -> Result<ShimRecords> {
-        let (answer, _) = self.call(config, |store, policy| {
+        let (answer, _) = self.call_shims(config, |store, policy| {
             let directory = store.data_mut().lend(lent)?;
-            policy.dunnage_bundle_shims().call_records(store, directory, &id.into())
+            policy.call_records(store, directory, &id.into())
         })?;
         Ok(answer.map_err(|error| answers::identifier_error(id, error))?.into())
     }
 
     /// `shims.address`.
     pub(crate) fn shim_address(&self, config: &Config, id: &BundleId) -> Result<String> {
-        let (answer, _) = self.call(config, |store, policy| {
-            policy.dunnage_bundle_shims().call_address(store, &id.into(), &node_addresses(config))
-        })?;
+        let (answer, _) =
+            self.call_shims(config, |store, policy| policy.call_address(store, &id.into(), &node_addresses(config)))?;
         answer.map_err(|error| answers::identifier_error(id, error)).and_then(answers::checked_address)
     }
 
     /// `shims.legacy-address`.
     pub(crate) fn legacy_shim_address(&self, config: &Config, id: &BundleId) -> Result<String> {
-        let (answer, _) =
-            self.call(config, |store, policy| policy.dunnage_bundle_shims().call_legacy_address(store, &id.into()))?;
+        let (answer, _) = self.call_shims(config, |store, policy| policy.call_legacy_address(store, &id.into()))?;
         answer.map_err(|error| answers::identifier_error(id, error)).and_then(answers::checked_address)
     }
 
@@ -100,15 +115,9 @@ impl Policy {
         lent: Lent,
         allow_legacy: bool,
     ) -> Result<shims::Endpoint> {
-        let (answer, _) = self.call(config, |store, policy| {
+        let (answer, _) = self.call_shims(config, |store, policy| {
             let directory = store.data_mut().lend(lent)?;
-            policy.dunnage_bundle_shims().call_connect_address(
-                store,
-                directory,
-                &id.into(),
-                &node_addresses(config),
-                allow_legacy,
-            )
+            policy.call_connect_address(store, directory, &id.into(), &node_addresses(config), allow_legacy)
         })?;
         let endpoint = answer.map_err(|error| match error {
             shims::ConnectError::Identifier(error) => answers::identifier_error(id, error),
@@ -134,24 +143,57 @@ impl Policy {
         node: &shims::NodeConfig,
         runc: Option<&shims::RuncOptions>,
     ) -> Result<shims::ShimConfig> {
-        let (answer, _) = self.call(config, |store, policy| {
-            policy.dunnage_bundle_shims().call_config(store, paths, &id.into(), node, runc)
-        })?;
+        let (answer, _) =
+            self.call_shims(config, |store, policy| policy.call_config(store, paths, &id.into(), node, runc))?;
         answer.map_err(|error| answers::identifier_error(id, error))
     }
 
-    /// Starts a fresh instance in a fresh store and calls it.
-    fn call<T>(
+    /// `shims.start-arguments`. What is answered is not checked here.
+    pub(crate) fn start_arguments(
         &self,
         config: &Config,
-        call: impl FnOnce(&mut Store<Context>, &bindings::Policy) -> wasmtime::Result<T>,
+        id: &BundleId,
+        shim: &shims::ShimConfig,
+        start: &shims::StartOptions,
+    ) -> Result<Vec<String>> {
+        let (answer, _) =
+            self.call_shims(config, |store, policy| policy.call_start_arguments(store, &id.into(), shim, start))?;
+        answer.map_err(|error| answers::identifier_error(id, error))
+    }
+
+    /// Calls a function of the interface `bundles`.
+    fn call_bundles<T>(
+        &self,
+        config: &Config,
+        call: impl FnOnce(&mut Store<Context>, &wit::Guest) -> wasmtime::Result<T>,
+    ) -> Result<(T, Context)> {
+        self.call(config, |store, instance| self.bundles.load(store, instance), call)
+    }
+
+    /// Calls a function of the interface `shims`.
+    fn call_shims<T>(
+        &self,
+        config: &Config,
+        call: impl FnOnce(&mut Store<Context>, &shims::Guest) -> wasmtime::Result<T>,
+    ) -> Result<(T, Context)> {
+        self.call(config, |store, instance| self.shims.load(store, instance), call)
+    }
+
+    /// Starts a fresh instance in a fresh store and calls one of its interfaces. The other is not
+    /// even looked up, which takes time that every call would pay for.
+    fn call<T, I>(
+        &self,
+        config: &Config,
+        load: impl FnOnce(&mut Store<Context>, &Instance) -> wasmtime::Result<I>,
+        call: impl FnOnce(&mut Store<Context>, &I) -> wasmtime::Result<T>,
     ) -> Result<(T, Context)> {
         let context = Context::new(&config.limits, &config.groups, config.durable);
         let mut step = Step::StartPolicy;
         let (result, context) = self.sandbox.run(context, |store| {
-            let policy = self.instance.instantiate(&mut *store)?;
+            let instance = self.instance.instantiate(&mut *store)?;
+            let interface = load(store, &instance)?;
             step = Step::Decide;
-            call(store, &policy)
+            call(store, &interface)
         });
         result.map(|value| (value, context)).map_err(|error| call_error(step, error))
     }
@@ -160,8 +202,7 @@ impl Policy {
 /// The host's own check of a group that the policy answered.
 fn check_answered_group(config: &Config, group: u32) -> Result<()> {
     if group == u32::MAX {
-        let message = format!("the policy broke a rule: it answered group {group}, which is no group");
-        return Err(Error::new(ErrorKind::PolicyBroken, Step::Decide, message));
+        return Err(answers::broken(format!("it answered group {group}, which is no group")));
     }
     config.groups.check(group)
 }

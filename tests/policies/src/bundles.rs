@@ -9,6 +9,7 @@ use crate::Policy;
 use crate::bindings::dunnage::bundle::filesystem::{Directory, ErrorCode, Spec};
 use crate::bindings::exports::dunnage::bundle::bundles::{
     BundleId, CreateError, Created, Deletion, Failure, Guest, IdentifierError, ShimRecords, SpecError, SpecFault, Step,
+    TaskIo,
 };
 
 /// The group that this policy gives bundles to where it decides otherwise.
@@ -29,6 +30,15 @@ impl Guest for Policy {
             7 => Ok(u32::MAX),
             _ => Ok(GROUP),
         }
+    }
+
+    fn task_settings(spec: &Spec) -> Result<TaskIo, SpecError> {
+        let (io_uid, io_gid) = match spec.size() {
+            7 => (u32::MAX, 0),
+            8 => (0, u32::MAX),
+            _ => (GROUP, GROUP),
+        };
+        Ok(TaskIo { terminal: true, io_uid, io_gid })
     }
 
     fn create(bundle: &Directory, id: BundleId, spec: &Spec) -> Result<Created, CreateError> {

@@ -10,33 +10,66 @@ use serde_json::error::Category;
 
 use crate::spec::{Error, Fault};
 
+/// A list of mappings in `linux`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::spec) enum List {
+    Users,
+    Groups,
+}
+
+impl List {
+    pub(super) fn named(name: &str) -> Self {
+        if name == Self::Users.name() { Self::Users } else { Self::Groups }
+    }
+
+    pub(in crate::spec) const fn name(self) -> &'static str {
+        match self {
+            Self::Users => "uidMappings",
+            Self::Groups => "gidMappings",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Place {
     #[default]
     Document,
+    Process,
+    Terminal,
+    User,
+    Id(&'static str),
     Linux,
-    Mappings,
-    Entry(usize),
-    Field(usize, &'static str),
+    Mappings(List),
+    Entry(List, usize),
+    Field(List, usize, &'static str),
 }
 
 impl Place {
     /// The place of a known member of an object.
     pub(super) fn member(self, name: &'static str) -> Self {
         match self {
+            Self::Document if name == "process" => Self::Process,
             Self::Document => Self::Linux,
-            Self::Linux => Self::Mappings,
-            Self::Entry(index) => Self::Field(index, name),
-            Self::Mappings | Self::Field(..) => self,
+            Self::Process if name == "terminal" => Self::Terminal,
+            Self::Process => Self::User,
+            Self::User => Self::Id(name),
+            Self::Linux => Self::Mappings(List::named(name)),
+            Self::Entry(list, index) => Self::Field(list, index, name),
+            Self::Terminal | Self::Id(_) | Self::Mappings(_) | Self::Field(..) => self,
         }
+    }
+
+    fn is_number(self) -> bool {
+        matches!(self, Self::Id(_) | Self::Field(..))
     }
 
     fn complaint(self) -> String {
         match self {
             Self::Document => "the document is not an object".into(),
-            Self::Linux | Self::Entry(_) => format!("{self} is not an object"),
-            Self::Mappings => format!("{self} is not an array"),
-            Self::Field(..) => format!("{self} is not a number"),
+            Self::Process | Self::User | Self::Linux | Self::Entry(..) => format!("{self} is not an object"),
+            Self::Terminal => format!("{self} is not a boolean"),
+            Self::Mappings(_) => format!("{self} is not an array"),
+            Self::Id(_) | Self::Field(..) => format!("{self} is not a number"),
         }
     }
 }
@@ -45,10 +78,14 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Document => Ok(()),
+            Self::Process => f.write_str("process"),
+            Self::Terminal => f.write_str("process.terminal"),
+            Self::User => f.write_str("process.user"),
+            Self::Id(name) => write!(f, "process.user.{name}"),
             Self::Linux => f.write_str("linux"),
-            Self::Mappings => f.write_str("linux.gidMappings"),
-            Self::Entry(index) => write!(f, "linux.gidMappings[{index}]"),
-            Self::Field(index, name) => write!(f, "linux.gidMappings[{index}].{name}"),
+            Self::Mappings(list) => write!(f, "linux.{}", list.name()),
+            Self::Entry(list, index) => write!(f, "linux.{}[{index}]", list.name()),
+            Self::Field(list, index, name) => write!(f, "linux.{}[{index}].{name}", list.name()),
         }
     }
 }
@@ -96,9 +133,7 @@ impl Track {
         let cause = text.split_once(" at line ").map_or(text.as_str(), |(cause, _)| cause);
         let (fault, message) = match (self.refused.take(), error.classify()) {
             (Some(refused), _) => refused,
-            (None, _) if cause == OUT_OF_RANGE && matches!(place, Place::Field(..)) => {
-                (Fault::Number, self.number_complaint())
-            }
+            (None, _) if cause == OUT_OF_RANGE && place.is_number() => (Fault::Number, self.number_complaint()),
             (None, _) if cause == OUT_OF_RANGE => (Fault::WrongType, place.complaint()),
             (None, Category::Data) => (Fault::WrongType, place.complaint()),
             (None, Category::Syntax | Category::Eof | Category::Io) => {

@@ -6,7 +6,8 @@ use dunnage_policy::spec::Fault;
 #[derive(Debug)]
 pub(super) enum Node {
     Null,
-    Scalar,
+    Bool(bool),
+    Text,
     Number(String),
     Array(Vec<usize>),
     Object(Vec<(Vec<char>, usize)>),
@@ -72,7 +73,7 @@ impl Reader<'_> {
             if let Some((container, started)) = open.last().copied() {
                 let (is_object, close) = match self.tree.nodes[container] {
                     Node::Object(_) => (true, b'}'),
-                    Node::Null | Node::Scalar | Node::Number(_) | Node::Array(_) => (false, b']'),
+                    Node::Null | Node::Bool(_) | Node::Text | Node::Number(_) | Node::Array(_) => (false, b']'),
                 };
                 if self.peek() == Some(close) {
                     self.at += 1;
@@ -96,7 +97,7 @@ impl Reader<'_> {
                 match &mut self.tree.nodes[container] {
                     Node::Object(members) => members.push((key, child)),
                     Node::Array(elements) => elements.push(child),
-                    Node::Null | Node::Scalar | Node::Number(_) => {}
+                    Node::Null | Node::Bool(_) | Node::Text | Node::Number(_) => {}
                 }
                 if is_object {
                     self.space();
@@ -126,10 +127,10 @@ impl Reader<'_> {
         let node = match self.peek().ok_or(Fault::Syntax)? {
             b'{' => Node::Object(Vec::new()),
             b'[' => Node::Array(Vec::new()),
-            b'"' => self.string().map(|_| Node::Scalar)?,
+            b'"' => self.string().map(|_| Node::Text)?,
             b'n' => self.take(b"null").map(|()| Node::Null)?,
-            b't' => self.take(b"true").map(|()| Node::Scalar)?,
-            b'f' => self.take(b"false").map(|()| Node::Scalar)?,
+            b't' => self.take(b"true").map(|()| Node::Bool(true))?,
+            b'f' => self.take(b"false").map(|()| Node::Bool(false))?,
             _ => Node::Number(self.number()?),
         };
         let opened = matches!(node, Node::Object(_) | Node::Array(_));
