@@ -21,6 +21,10 @@ use std::sync::Arc;
 
 pub use self::delete::Deletion;
 pub use self::inspect::{Inspection, Listed, Scope};
+#[cfg(feature = "shim")]
+pub(crate) use self::lock::{Locked, Waiting};
+#[cfg(feature = "shim")]
+pub(crate) use self::places::Base;
 use self::places::Places;
 #[cfg(feature = "shim")]
 pub(crate) use self::{
@@ -255,6 +259,12 @@ impl Dunnage {
             .and_then(|()| create::names(id).map(drop))
             .map_err(|error| error.during(|| format!("locate {id}")))?;
         Ok(inner.places.bundle(id))
+    }
+
+    /// The events on record below the state directory.
+    #[cfg(feature = "shim")]
+    pub(crate) fn event_log(&self) -> crate::events::EventLog {
+        crate::events::EventLog::new(self.0.places.state.path())
     }
 
     /// What the policy is, and what confines it.

@@ -3,6 +3,7 @@
 mod bench;
 mod bundles;
 mod confine;
+mod events;
 mod failure;
 mod global;
 mod output;
@@ -46,6 +47,8 @@ enum Command {
     Shim(shim::Shim),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Events(events::Events),
+    Publish(events::Publish),
     #[command(subcommand)]
     Bench(bench::Bench),
     Completions(Completions),
@@ -77,7 +80,10 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    output::check_open()?;
+    // What prints nothing does not mind a closed standard output.
+    if !matches!(cli.command, Command::Publish(_)) {
+        output::check_open()?;
+    }
     let global = &cli.global;
     match cli.command {
         Command::Create(command) => command.run(global),
@@ -88,6 +94,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(command) => command.run(global),
         Command::Shim(command) => command.run(global),
         Command::Policy(command) => command.run(global),
+        Command::Events(command) => command.run(global),
+        Command::Publish(command) => command.run(global),
         Command::Bench(command) => command.run(global),
         Command::Completions(command) => {
             let mut script = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result, Step};
@@ -88,6 +88,15 @@ impl Default for Config {
     }
 }
 
+/// Refuses what cannot be the path of a directory of ours.
+pub(crate) fn check_directory(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() || path.to_str().is_none_or(|text| text.contains('\0')) {
+        let message = format!("{path:?} is no path of a directory (it has to be UTF-8, since policies read it)");
+        return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message));
+    }
+    Ok(())
+}
+
 /// Sets up a [`Dunnage`](crate::Dunnage).
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -155,11 +164,7 @@ impl Builder {
     /// a limit or a path makes no sense.
     pub fn build(mut self) -> Result<crate::Dunnage> {
         for path in [&self.config.state, &self.config.root, &self.config.socket_root] {
-            if path.as_os_str().is_empty() || path.to_str().is_none_or(|text| text.contains('\0')) {
-                let message =
-                    format!("{path:?} is no path of a directory (it has to be UTF-8, since policies read it)");
-                return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message).with_operation("set up"));
-            }
+            check_directory(path).map_err(|error| error.with_operation("set up"))?;
         }
         // The policy cleans paths; what it answers has to agree with what is opened.
         let sockets = std::path::absolute(&self.config.socket_root).unwrap_or_default();

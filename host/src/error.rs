@@ -51,6 +51,8 @@ pub enum ErrorKind {
     NoTask,
     /// Somebody did not answer in time.
     Timeout,
+    /// What was published is no event, or too large.
+    InvalidEvent,
     /// The policy cannot be used: wrong digest, wrong world, no component at all, or this build
     /// takes no other policy than its own.
     PolicyRejected,
@@ -85,6 +87,7 @@ impl ErrorKind {
             Self::Shim => "shim",
             Self::NoTask => "no-task",
             Self::Timeout => "timeout",
+            Self::InvalidEvent => "invalid-event",
             Self::PolicyRejected => "policy-rejected",
             Self::PolicyTrapped => "policy-trapped",
             Self::PolicyLimit => "policy-limit",
@@ -163,6 +166,10 @@ pub enum Step {
     StopShim,
     /// Running a container's processes.
     RunTask,
+    /// Recording an event.
+    PublishEvent,
+    /// Reading the events on record.
+    ReadEvents,
 }
 
 impl Step {
@@ -203,6 +210,8 @@ impl Step {
             Self::CallShim => "call-shim",
             Self::StopShim => "stop-shim",
             Self::RunTask => "run-task",
+            Self::PublishEvent => "publish-event",
+            Self::ReadEvents => "read-events",
         }
     }
 }

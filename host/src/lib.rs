@@ -59,6 +59,8 @@ mod config;
 mod engine;
 mod errno;
 mod error;
+#[cfg(feature = "shim")]
+pub mod events;
 mod filesystem;
 mod limits;
 mod name;

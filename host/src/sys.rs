@@ -6,12 +6,19 @@ mod acl;
 pub(crate) mod ambient;
 mod create;
 mod directory;
+#[cfg(feature = "shim")]
+mod listen;
+#[cfg(feature = "shim")]
+mod log;
 mod mounts;
 mod open;
 mod process;
 mod remove;
 mod socket;
+#[cfg(feature = "shim")]
 mod spawn;
+#[cfg(feature = "shim")]
+mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,13 +26,22 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 pub(crate) use directory::{Directory, FileIdentity, Kind, Metadata, path_identity};
+#[cfg(feature = "shim")]
+pub(crate) use listen::{Listening, dial_abstract, listen, peer_uid, remove_own_socket};
+#[cfg(feature = "shim")]
+pub(crate) use log::LogFile;
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;
-pub(crate) use process::{ShimProcess, boot_id, effective_ids, start_time};
-pub(crate) use socket::{
-    Listening, SocketFate, dial, dial_abstract, listen, peer_uid, remove_dead_socket, remove_own_socket,
-};
+#[cfg(feature = "shim")]
+pub(crate) use process::start_time;
+pub(crate) use process::{ShimProcess, boot_id, effective_ids};
+#[cfg(feature = "shim")]
+pub(crate) use socket::dial;
+pub(crate) use socket::{SocketFate, remove_dead_socket};
+#[cfg(feature = "shim")]
 pub(crate) use spawn::hand_over;
+#[cfg(feature = "shim")]
+pub(crate) use watch::Watch;
 
 /// A system call that failed, with what it was called on.
 #[derive(Clone, Debug, PartialEq, Eq)]

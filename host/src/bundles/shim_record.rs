@@ -58,6 +58,7 @@ pub(crate) struct ShimRecord {
 
 impl ShimRecord {
     /// Writes the record, in the place of an older one.
+    #[cfg(feature = "shim")]
     pub(crate) fn write(&self, directory: &Directory) -> Result<()> {
         let content = serde_json::to_vec(self)
             .map_err(|error| Error::new(ErrorKind::Filesystem, Step::RecordShim, error.to_string()))?;

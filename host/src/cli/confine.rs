@@ -26,6 +26,8 @@ pub(super) enum Needs {
     Reading,
     /// Makes bundles.
     Writing,
+    /// Writes records below the state directory.
+    Recording,
 }
 
 /// Confines this process and says, for people, how far that went.
@@ -61,9 +63,12 @@ fn restrict(global: &Global, needs: Needs, policy: Option<&Path>) -> Result<Rule
     if let Some(policy) = policy {
         places.push((policy.to_owned(), AccessFs::ReadFile.into()));
     }
-    let access = if needs == Needs::Writing { write } else { read };
-    if needs != Needs::Nothing {
-        places.extend([&global.state, &global.root].map(|path| (existing(path), access)));
+    let both = |access| [&global.state, &global.root].map(|path| (existing(path), access));
+    match needs {
+        Needs::Nothing => {}
+        Needs::Reading => places.extend(both(read)),
+        Needs::Writing => places.extend(both(write)),
+        Needs::Recording => places.push((existing(&global.state), write | AccessFs::Truncate)),
     }
 
     let mut ruleset = Ruleset::default()

@@ -70,7 +70,8 @@ fn code_of(kind: ErrorKind) -> u8 {
         ErrorKind::InvalidIdentifier
         | ErrorKind::InvalidSpec
         | ErrorKind::SpecTooLarge
-        | ErrorKind::GroupNotAllowed => 3,
+        | ErrorKind::GroupNotAllowed
+        | ErrorKind::InvalidEvent => 3,
         ErrorKind::InvalidConfig => 2,
         ErrorKind::Exists => 4,
         ErrorKind::NotFound | ErrorKind::NoAddress => 5,

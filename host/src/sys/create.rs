@@ -126,6 +126,7 @@ impl Directory {
     }
 }
 
+#[cfg(feature = "shim")]
 impl Directory {
     /// Writes a file in one step: under a hidden name first, then in the place of what has its
     /// name. Readers see the old content or the new one.
@@ -197,6 +198,6 @@ fn change_group(fd: BorrowedFd<'_>, gid: u32) -> rustix::io::Result<()> {
     retry(|| fchown(fd, None, Some(Gid::from_raw(gid))))
 }
 
-fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> rustix::io::Result<()> {
+pub(super) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> rustix::io::Result<()> {
     retry(|| fchmod(fd, Mode::from_raw_mode(mode)))
 }

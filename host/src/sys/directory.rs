@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Statx, StatxAttributes,
-    StatxFlags, flock, fsync, openat, renameat, renameat_with, seek, statx,
+    StatxFlags, flock, fsync, openat, renameat_with, seek, statx,
 };
 use rustix::io::Errno;
 
@@ -108,6 +108,7 @@ impl Directory {
     }
 
     /// Another handle of the same directory, which shares no lock with this one.
+    #[cfg(feature = "shim")]
     pub(crate) fn reopen(&self) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match retry(|| openat(&self.fd, c".", flags, Mode::empty())) {
@@ -214,12 +215,6 @@ impl Directory {
             Failure::new("renameat2", self.path_of(from), errno)
                 .with(format!("{:?}, RENAME_NOREPLACE", to_directory.path_of(to)))
         })
-    }
-
-    /// Renames an entry to a name in this directory, in the place of what may have that name.
-    pub(crate) fn replace(&self, from: &Name, to: &Name) -> Result<()> {
-        retry(|| renameat(self.as_fd(), from.as_c_str(), self.as_fd(), to.as_c_str()))
-            .map_err(|errno| Failure::new("renameat", self.path_of(from), errno).with(format!("{to:?}")))
     }
 
     /// Takes the exclusive lock of the directory if nobody has it.

@@ -1,22 +1,15 @@
-//! Unix sockets below a directory handle: listening, dialling, and removing the one that a dead
-//! shim left behind, and no other.
+//! Unix sockets below a directory handle: dialling, and removing the one that a dead shim left
+//! behind, and no other.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen as start_listening, socket_with,
-    sockopt,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use super::directory::{Directory, FileIdentity, Kind};
+use super::directory::{Directory, Kind};
 use super::process::effective_ids;
 use super::{Failure, Result, retry};
 use crate::name::Name;
-
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 128;
 
 /// What became of a socket that was to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,39 +18,6 @@ pub(crate) enum SocketFate {
     Missing,
     /// It stays, and why.
     Kept(&'static str),
-}
-
-/// What listens under a name.
-#[derive(Debug)]
-pub(crate) struct Listening {
-    pub(crate) socket: OwnedFd,
-    /// Which file it is: who cleans up later removes this one and no other (defect D3).
-    pub(crate) identity: FileIdentity,
-}
-
-/// Listens under a name that nothing has, for ourselves only.
-pub(crate) fn listen(directory: &Directory, name: &Name) -> Result<Listening> {
-    let fail = |call, errno| Failure::new(call, directory.path_of(name), errno);
-    let socket = new_socket().map_err(|errno| fail("socket", errno))?;
-    // A bound socket takes its mode from the descriptor, so it is never open to others.
-    fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(|errno| fail("fchmod", errno))?;
-    let address = address_at(directory, name).map_err(|errno| fail("bind", errno))?;
-    bind(&socket, &address).map_err(|errno| fail("bind", errno))?;
-    let bound = (|| {
-        let found = directory.metadata_at(name)?;
-        if found.kind != Kind::Socket || found.mode & 0o177 != 0 {
-            return Err(fail("bind", Errno::INVAL).with(format!("it has mode {:04o}", found.mode)));
-        }
-        start_listening(&socket, BACKLOG).map_err(|errno| fail("listen", errno))?;
-        Ok(found.identity())
-    })();
-    match bound {
-        Ok(identity) => Ok(Listening { socket, identity }),
-        Err(failure) => {
-            let _ = directory.unlink(name);
-            Err(failure)
-        }
-    }
 }
 
 /// Removes a socket if it is one, if it is ours, and if nobody listens there any more.
@@ -88,17 +48,7 @@ pub(crate) fn remove_dead_socket(directory: &Directory, name: &Name) -> Result<S
     unlink(directory, name)
 }
 
-/// Removes a socket that we have bound ourselves, if its name still leads to it.
-pub(crate) fn remove_own_socket(directory: &Directory, name: &Name, identity: FileIdentity) -> Result<SocketFate> {
-    match directory.metadata_at(name) {
-        Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
-        Ok(found) if found.identity() == identity && found.kind == Kind::Socket => unlink(directory, name),
-        Ok(_) => Ok(SocketFate::Kept("somebody else has its name now")),
-        Err(failure) => Err(failure),
-    }
-}
-
-fn unlink(directory: &Directory, name: &Name) -> Result<SocketFate> {
+pub(super) fn unlink(directory: &Directory, name: &Name) -> Result<SocketFate> {
     match directory.unlink(name) {
         Ok(()) => Ok(SocketFate::Removed),
         Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
@@ -111,28 +61,18 @@ pub(crate) fn dial(directory: &Directory, name: &Name) -> rustix::io::Result<Own
     dial_address(&address_at(directory, name)?)
 }
 
-/// Connects to an abstract name.
-pub(crate) fn dial_abstract(name: &str) -> rustix::io::Result<OwnedFd> {
-    dial_address(&SocketAddrUnix::new_abstract_name(name.as_bytes())?)
-}
-
-fn dial_address(address: &SocketAddrUnix) -> rustix::io::Result<OwnedFd> {
+pub(super) fn dial_address(address: &SocketAddrUnix) -> rustix::io::Result<OwnedFd> {
     let socket = new_socket()?;
     retry(|| connect(&socket, address))?;
     Ok(socket)
 }
 
-/// The user who called `listen` on the other side (`SO_PEERCRED` of unix(7)).
-pub(crate) fn peer_uid(socket: &OwnedFd) -> rustix::io::Result<u32> {
-    sockopt::socket_peercred(socket).map(|peer| peer.uid.as_raw())
-}
-
 /// A socket is dialled and bound by path; the handle keeps it from being bent, and short enough
 /// for `sun_path`.
-fn address_at(directory: &Directory, name: &Name) -> rustix::io::Result<SocketAddrUnix> {
+pub(super) fn address_at(directory: &Directory, name: &Name) -> rustix::io::Result<SocketAddrUnix> {
     SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", directory.as_fd().as_raw_fd()))
 }
 
-fn new_socket() -> rustix::io::Result<OwnedFd> {
+pub(super) fn new_socket() -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }

@@ -1,0 +1,69 @@
+//! Listening on a unix socket below a directory handle, and asking who listens elsewhere.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, fchmod};
+use rustix::io::Errno;
+use rustix::net::{SocketAddrUnix, bind, listen as start_listening, sockopt};
+
+use super::directory::{Directory, FileIdentity, Kind};
+use super::socket::{SocketFate, address_at, dial_address, new_socket, unlink};
+use super::{Failure, Result};
+use crate::name::Name;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// What listens under a name.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) socket: OwnedFd,
+    /// Which file it is: who cleans up later removes this one and no other (defect D3).
+    pub(crate) identity: FileIdentity,
+}
+
+/// Listens under a name that nothing has, for ourselves only.
+pub(crate) fn listen(directory: &Directory, name: &Name) -> Result<Listening> {
+    let fail = |call, errno| Failure::new(call, directory.path_of(name), errno);
+    let socket = new_socket().map_err(|errno| fail("socket", errno))?;
+    // A bound socket takes its mode from the descriptor, so it is never open to others.
+    fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(|errno| fail("fchmod", errno))?;
+    let address = address_at(directory, name).map_err(|errno| fail("bind", errno))?;
+    bind(&socket, &address).map_err(|errno| fail("bind", errno))?;
+    let bound = (|| {
+        let found = directory.metadata_at(name)?;
+        if found.kind != Kind::Socket || found.mode & 0o177 != 0 {
+            return Err(fail("bind", Errno::INVAL).with(format!("it has mode {:04o}", found.mode)));
+        }
+        start_listening(&socket, BACKLOG).map_err(|errno| fail("listen", errno))?;
+        Ok(found.identity())
+    })();
+    match bound {
+        Ok(identity) => Ok(Listening { socket, identity }),
+        Err(failure) => {
+            let _ = directory.unlink(name);
+            Err(failure)
+        }
+    }
+}
+
+/// Removes a socket that we have bound ourselves, if its name still leads to it.
+pub(crate) fn remove_own_socket(directory: &Directory, name: &Name, identity: FileIdentity) -> Result<SocketFate> {
+    match directory.metadata_at(name) {
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
+        Ok(found) if found.identity() == identity && found.kind == Kind::Socket => unlink(directory, name),
+        Ok(_) => Ok(SocketFate::Kept("somebody else has its name now")),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Connects to an abstract name.
+pub(crate) fn dial_abstract(name: &str) -> rustix::io::Result<OwnedFd> {
+    dial_address(&SocketAddrUnix::new_abstract_name(name.as_bytes())?)
+}
+
+/// The user who called `listen` on the other side (`SO_PEERCRED` of unix(7)).
+pub(crate) fn peer_uid(socket: &OwnedFd) -> rustix::io::Result<u32> {
+    sockopt::socket_peercred(socket).map(|peer| peer.uid.as_raw())
+}
+
