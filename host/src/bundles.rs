@@ -8,6 +8,7 @@ mod inspect;
 mod kept;
 mod lend;
 mod lock;
+#[cfg(feature = "shim")]
 mod on_file;
 mod places;
 mod records;
@@ -30,7 +31,8 @@ use self::places::Places;
 pub(crate) use self::{
     hold::Hold,
     inspect::{find_shim, open as open_bundle},
-    on_file::{OnFile, socket_name},
+    on_file::OnFile,
+    places::socket_name,
     runtime::{DEFAULT_RUNTIME_ROOT, Runtime},
     shim_record::{Kept as KeptShim, Kind as ShimKind, Process, ShimRecord},
 };
@@ -57,7 +59,7 @@ pub(crate) struct Inner {
 
 impl Inner {
     /// The directory of the shims' sockets.
-    pub(crate) fn socket_root(&self) -> &std::path::Path {
+    pub(crate) fn socket_root(&self) -> &Path {
         &self.config.socket_root
     }
 }

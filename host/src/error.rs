@@ -313,6 +313,7 @@ impl Error {
     }
 
     /// What went wrong, without what was being done.
+    #[cfg(feature = "shim")]
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }

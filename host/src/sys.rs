@@ -7,6 +7,8 @@ pub(crate) mod ambient;
 mod create;
 mod directory;
 #[cfg(feature = "shim")]
+mod files;
+#[cfg(feature = "shim")]
 mod listen;
 #[cfg(feature = "shim")]
 mod log;

@@ -304,7 +304,8 @@ fn privileged_a_shim_goes_into_the_cgroup_it_is_given() {
     fs::create_dir(&cgroup).expect("a cgroup");
     let started = node.dunnage(["shim", "start", "web", "--cgroup", &name, "-o", "json"]).expect(0).json();
     let members = fs::read_to_string(cgroup.join("cgroup.procs")).expect("its members");
-    assert!(members.lines().any(|pid| pid == started["pid"].to_string()), "{members}");
+    let pid = started["pid"].to_string();
+    assert!(members.lines().any(|member| member == pid), "{members}");
     node.dunnage(["delete", "web", "--force"]).expect(0);
     fs::remove_dir(cgroup).expect("remove the cgroup");
     node.expect_nothing_left();

@@ -9,8 +9,7 @@ use super::Inner;
 use super::create::names;
 use super::lend::{Lendable, lend};
 use super::lock::{Locked, Waiting};
-use super::on_file::socket_name;
-use super::places::check_owner;
+use super::places::{check_owner, socket_name};
 use super::running;
 use super::shim_record::{Kept, ShimRecord};
 use super::staging::cannot_rename;
@@ -258,16 +257,23 @@ fn forget_shim(inner: &Inner, id: &BundleId) -> Result<()> {
 /// Removes the socket that a dead shim left, if its address is the one that this bundle's shim has
 /// to have. Never a reason to fail.
 fn clean_socket(inner: &Inner, id: &BundleId, records: &ShimRecords, warnings: &mut Vec<String>) {
-    let address = match &records.address {
-        Ok(None) => return,
-        Ok(Some(address)) => address,
-        Err(fault) => return warnings.push(format!("address cannot be used: {fault}")),
+    let intended = intended_address(inner, id);
+    let address = match (&records.address, &intended) {
+        (Ok(Some(address)), _) | (Ok(None), Some(address)) => address,
+        (Ok(None), None) => return,
+        (Err(fault), _) => return warnings.push(format!("address cannot be used: {fault}")),
     };
     match try_clean_socket(inner, id, address) {
         Ok(SocketFate::Removed | SocketFate::Missing) => {}
         Ok(SocketFate::Kept(why)) => warnings.push(format!("the socket {address:?} stays: {why}")),
         Err(error) => warnings.push(format!("the socket {address:?} stays: {error}")),
     }
+}
+
+/// The address of a shim whose start a crash has cut short.
+fn intended_address(inner: &Inner, id: &BundleId) -> Option<String> {
+    let kept = Kept::open(inner, id).ok()??;
+    Some(ShimRecord::read(&kept.directory).ok()??.address)
 }
 
 fn try_clean_socket(inner: &Inner, id: &BundleId, address: &str) -> Result<SocketFate> {

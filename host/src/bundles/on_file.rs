@@ -1,13 +1,11 @@
 //! What is on file about a bundle's shim, for whoever wants to talk to it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::inspect::{find_shim, lend, open};
 use super::shim_record::ShimRecord;
 use super::{BundleId, Inner};
 use crate::error::{AtStep, Result, Step};
-use crate::name::Name;
 use crate::shims::Endpoint;
 use crate::sys::{Directory, ShimProcess};
 
@@ -34,14 +32,4 @@ impl OnFile {
     pub(crate) fn find(&self, pid: u32) -> Result<Option<ShimProcess>> {
         find_shim(pid, self.record.as_ref(), &self.bundle).at_step(Step::ConnectShim)
     }
-}
-
-/// The name of a socket in the socket directory; `None` if its address leads elsewhere.
-pub(crate) fn socket_name(inner: &Inner, address: &str) -> Option<Name> {
-    // The name comes from the address, the place from the operator: the two have to agree.
-    let socket = Path::new(address.strip_prefix("unix://")?);
-    if socket.parent()? != inner.socket_root() {
-        return None;
-    }
-    Name::new(socket.file_name()?.as_encoded_bytes()).ok()
 }

@@ -1,10 +1,11 @@
 //! Where bundles and work directories lie: the state, root and namespace directories.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::Inner;
 use super::kept::Kept;
 use crate::bundle::{Bundle, BundleId};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
@@ -57,7 +58,7 @@ impl Base {
 
     /// Its whole path. Only text.
     #[cfg(feature = "shim")]
-    pub(crate) fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -153,6 +154,16 @@ impl Base {
         check_owner(&directory, &metadata, Step::OpenNamespace)?;
         Ok(Some((directory, metadata)))
     }
+}
+
+/// The name of a socket in the socket directory; `None` if its address leads elsewhere.
+pub(crate) fn socket_name(inner: &Inner, address: &str) -> Option<Name> {
+    // The name comes from the address, the place from the operator: the two have to agree.
+    let socket = Path::new(address.strip_prefix("unix://")?);
+    if socket.parent()? != inner.socket_root() {
+        return None;
+    }
+    Name::new(socket.file_name()?.as_encoded_bytes()).ok()
 }
 
 /// Refuses a directory of somebody else's.

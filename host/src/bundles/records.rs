@@ -10,6 +10,7 @@ use crate::error::{AtStep, Error, ErrorKind, Result};
 use crate::name::Name;
 use crate::sys::{Crossing, Directory};
 
+#[cfg(feature = "shim")]
 const PRIVATE: u32 = 0o700;
 
 impl Base {
@@ -35,6 +36,7 @@ impl Base {
     }
 
     /// The directory `.dunnage/<names…>`, made if it is missing, narrowed if it is too open.
+    #[cfg(feature = "shim")]
     pub(crate) fn records_or_make(&self, below: &[Name]) -> Result<Arc<Directory>> {
         let mut directory = self.open_or_make(&mut Vec::new())?;
         for name in [Name::RECORDS].iter().chain(below) {
@@ -49,6 +51,7 @@ impl Base {
         Ok(directory)
     }
 
+    #[cfg(feature = "shim")]
     fn open_or_make_private(&self, parent: &Directory, name: &Name) -> Result<Directory> {
         loop {
             match parent.open_directory(name, Crossing::Refused) {
@@ -64,7 +67,7 @@ impl Base {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "shim"))]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 

@@ -45,8 +45,8 @@ pub(crate) struct ShimRecord {
     /// The bundle that the shim was started for.
     pub(crate) bundle: FileIdentity,
     pub(crate) address: String,
-    /// The socket that was bound for it.
-    pub(crate) socket: FileIdentity,
+    /// The socket that was bound for it; `None` as long as it is only intended.
+    pub(crate) socket: Option<FileIdentity>,
     /// The runtime's binary, and where it keeps its state.
     pub(crate) runtime: PathBuf,
     pub(crate) runtime_root: PathBuf,

@@ -215,17 +215,21 @@ fn json(method: &str, name: &str, value: &[u8]) -> Result<Any> {
 /// Turns what a call ended with into an error that a caller can act on.
 fn answer<T>(method: &str, result: ttrpc::Result<T>) -> Result<T> {
     result.map_err(|error| {
-        let (kind, why) = match &error {
-            ttrpc::Error::RpcStatus(status) => match status.code() {
-                ttrpc::Code::NOT_FOUND => (ErrorKind::NoTask, status.message.clone()),
-                ttrpc::Code::DEADLINE_EXCEEDED => (ErrorKind::Timeout, "the shim did not answer in time".to_owned()),
-                code => (ErrorKind::Shim, format!("{} ({code:?})", status.message)),
-            },
-            // What passes on this side says so in words only.
-            error if error.to_string().contains("deadline") => {
-                (ErrorKind::Timeout, "the shim did not answer in time".to_owned())
+        let late = || (ErrorKind::Timeout, "the shim did not answer in time".to_owned());
+        let (kind, why) = if let ttrpc::Error::RpcStatus(status) = &error {
+            let code = status.code();
+            if code == ttrpc::Code::NOT_FOUND {
+                (ErrorKind::NoTask, status.message.clone())
+            } else if code == ttrpc::Code::DEADLINE_EXCEEDED {
+                late()
+            } else {
+                (ErrorKind::Shim, format!("{} ({code:?})", status.message))
             }
-            error => (ErrorKind::Shim, format!("the connection to the shim is lost: {error}")),
+        } else if error.to_string().contains("deadline") {
+            // What passes on this side says so in words only.
+            late()
+        } else {
+            (ErrorKind::Shim, format!("the connection to the shim is lost: {error}"))
         };
         Error::new(kind, Step::CallShim, format!("{method}: {why}"))
     })

@@ -15,7 +15,7 @@ use super::log::ShimLog;
 use crate::bundles::{Process, ShimRecord};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
-use crate::sys::{Directory, FileIdentity, hand_over, remove_own_socket, start_time};
+use crate::sys::{Directory, hand_over, remove_own_socket, start_time};
 
 /// What is to be started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,8 +90,10 @@ pub(super) fn start(
 
 /// Writes down that a shim has ended, and removes the socket that was bound for it and no other
 /// (defect D3).
-pub(super) fn note_end(handles: &Handles, socket: &Name, identity: FileIdentity, record: &ShimRecord) {
-    if let Err(failure) = remove_own_socket(&handles.sockets, socket, identity) {
+pub(super) fn note_end(handles: &Handles, socket: &Name, record: &ShimRecord) {
+    if let Some(identity) = record.socket
+        && let Err(failure) = remove_own_socket(&handles.sockets, socket, identity)
+    {
         tracing::warn!(%failure, "cannot remove the socket of a shim that has ended");
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -121,7 +121,7 @@ pub fn run() -> io::Result<()> {
     if let Ok(started) = started {
         forget_code();
         watch(started, &handles);
-        launch::note_end(&handles, &socket_name, record.socket, &record);
+        launch::note_end(&handles, &socket_name, &record);
     }
     Ok(())
 }

@@ -134,34 +134,36 @@ impl Launch {
         let hold = Hold::open(inner, id)?;
         refuse_second(inner, id, &hold)?;
         let sockets = open_sockets(inner)?;
-        let listening = bind(&sockets, &socket_name)?;
         let root = Some(config.runtime_root.as_str()).filter(|root| !root.is_empty()).unwrap_or(DEFAULT_RUNTIME_ROOT);
-        let intent = || {
-            let kept = KeptShim::make(inner, id)?;
-            let identity = hold.bundle.identity().ok_or_else(|| no_identity(&hold.bundle))?;
-            let record = ShimRecord {
-                kind,
-                boot: boot_id().unwrap_or_default(),
-                bundle: identity,
-                address: address.clone(),
-                socket: listening.identity,
-                runtime: runtime.to_owned(),
-                runtime_root: PathBuf::from(root),
-                process: None,
-                exited: None,
-            };
-            record.write(&kept.directory)?;
-            // A handle of its own: that of the lock must not outlive us in another process.
-            let work_dir = Arc::new(hold.work_dir.reopen().at_step(Step::StartShim)?);
-            let handles = Handles { work_dir, records: Arc::clone(&kept.directory), sockets: Arc::clone(&sockets) };
-            Ok((kept, record, handles))
+        let record = ShimRecord {
+            kind,
+            boot: boot_id().unwrap_or_default(),
+            bundle: hold.bundle.identity().ok_or_else(|| no_identity(&hold.bundle))?,
+            address,
+            socket: None,
+            runtime: runtime.to_owned(),
+            runtime_root: PathBuf::from(root),
+            process: None,
+            exited: None,
         };
-        match intent() {
-            Ok((kept, record, handles)) => {
-                Ok(Self { hold, handles, kept, socket: Some(listening.socket), socket_name, record, config })
-            }
-            Err(error) => Err(take_socket_back(&sockets, &socket_name, &listening, error)),
+        // A handle of its own: that of the lock must not outlive us in another process.
+        let work_dir = Arc::new(hold.work_dir.reopen().at_step(Step::StartShim)?);
+        let kept = KeptShim::make(inner, id)?;
+        let handles = Handles { work_dir, records: Arc::clone(&kept.directory), sockets };
+        let mut launch = Self { hold, handles, kept, socket: None, socket_name, record, config };
+        match launch.listen() {
+            Ok(()) => Ok(launch),
+            Err(error) => Err(launch.undo(None, error)),
         }
+    }
+
+    /// Records the intent, then binds the socket, then records that too.
+    fn listen(&mut self) -> Result<()> {
+        self.record.write(&self.handles.records)?;
+        let listening = bind(&self.handles.sockets, &self.socket_name)?;
+        self.record.socket = Some(listening.identity);
+        self.socket = Some(listening.socket);
+        self.record.write(&self.handles.records)
     }
 
     /// Starts the process, and writes down where it is.
@@ -229,11 +231,6 @@ impl Launch {
         self.hold.bundle.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Takes the socket to serve on it in this process.
-    pub(super) fn take_socket(&mut self) -> Option<OwnedFd> {
-        self.socket.take()
-    }
-
     /// Writes `address` and `shim.pid`: who finds the one can connect, who finds both can check.
     pub(super) fn file(&self, process: Process) -> Result<()> {
         let bundle = &self.hold.bundle;
@@ -274,7 +271,9 @@ impl Launch {
         for name in [Name::SHIM_STDOUT, Name::SHIM_STDERR] {
             leftovers.extend(self.hold.work_dir.unlink_if_there(&name).err());
         }
-        leftovers.extend(remove_own_socket(&self.handles.sockets, &self.socket_name, self.record.socket).err());
+        if let Some(socket) = self.record.socket {
+            leftovers.extend(remove_own_socket(&self.handles.sockets, &self.socket_name, socket).err());
+        }
         for failure in leftovers {
             error = error.note(format!("left behind: {failure}"));
         }
@@ -329,13 +328,6 @@ fn bind(sockets: &Directory, name: &Name) -> Result<Listening> {
         return Err(Error::new(ErrorKind::ShimAlive, Step::Listen, message).at(path));
     }
     listen(sockets, name).at_step(Step::Listen)
-}
-
-fn take_socket_back(sockets: &Directory, name: &Name, listening: &Listening, error: Error) -> Error {
-    match remove_own_socket(sockets, name, listening.identity) {
-        Ok(_) => error,
-        Err(failure) => error.note(format!("left behind: {failure}")),
-    }
 }
 
 fn own_binary() -> Result<PathBuf> {

@@ -36,7 +36,7 @@ pub(super) fn supervise(started: Started, launch: &Launch, on_exit: Option<Callb
         let _ = pidfd.readable().await;
         let _ = child.wait();
         tasks.iter().for_each(JoinHandle::abort);
-        launch::note_end(&handles, &name, record.socket, &record);
+        launch::note_end(&handles, &name, &record);
         if let Some(callback) = on_exit {
             callback();
         }

@@ -66,4 +66,3 @@ pub(crate) fn dial_abstract(name: &str) -> rustix::io::Result<OwnedFd> {
 pub(crate) fn peer_uid(socket: &OwnedFd) -> rustix::io::Result<u32> {
     sockopt::socket_peercred(socket).map(|peer| peer.uid.as_raw())
 }
-
