@@ -9,13 +9,14 @@ mod global;
 mod output;
 mod policy;
 mod run;
+mod serve;
 mod shim;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use dunnage::shim::MONITOR;
+use dunnage::shim::{MONITOR, SHIM};
 
 use self::failure::Failed;
 use self::global::Global;
@@ -66,6 +67,9 @@ pub(crate) fn main() -> ExitCode {
     if called_as(MONITOR) {
         // Nobody reads what it would say.
         return dunnage::shim::monitor().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if called_as(SHIM) {
+        return serve::main();
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -9,10 +9,12 @@ mod client;
 mod connect;
 mod io;
 mod launch;
+pub(crate) mod local;
 mod log;
 mod monitor;
 mod options;
 pub mod protocol;
+mod serve;
 mod start;
 mod status;
 mod supervise;
@@ -26,6 +28,8 @@ pub use self::client::ShimClient;
 pub use self::io::TaskStreams;
 pub use self::monitor::{MONITOR, run as monitor};
 pub use self::options::{Callback, ConnectOptions, StartOptions};
+pub use self::serve::{SHIM, ServeOptions, serve};
+use self::start::Served;
 pub use self::status::TaskStatus;
 use crate::Dunnage;
 use crate::bundle::BundleId;
@@ -55,6 +59,8 @@ pub struct Shim {
     address: String,
     id: BundleId,
     inner: Arc<Inner>,
+    /// What this process serves itself.
+    served: Option<Served>,
 }
 
 impl Shim {
@@ -109,7 +115,10 @@ impl Shim {
         .await
     }
 
-    fn end(self, how: Stop, patience: Duration) -> Result<()> {
+    fn end(mut self, how: Stop, patience: Duration) -> Result<()> {
+        if self.served.take().is_some() {
+            return Ok(());
+        }
         let (signal, name) = match how {
             Stop::Ask => (Signal::TERM, "SIGTERM"),
             Stop::Kill => (Signal::KILL, "SIGKILL"),
@@ -148,6 +157,20 @@ impl Dunnage {
     /// [`Timeout`](ErrorKind::Timeout) if the shim does not come up.
     pub async fn start_shim(&self, id: &BundleId, options: StartOptions) -> Result<Shim> {
         start::start(&self.0, id, options).await.map_err(|error| error.during(|| format!("start the shim of {id}")))
+    }
+
+    /// Serves the shim of a bundle inside this process, which drives runc itself, and connects to
+    /// it. Similar to `ShimLocal` of containerd; no other shim need be installed.
+    ///
+    /// This process becomes the reaper of what its containers orphan (`PR_SET_CHILD_SUBREAPER` of
+    /// prctl(2)). `binary`, `publisher`, `monitor`, `cgroup`, `debug`, `environment` and `on_exit`
+    /// of the options do not matter. The shim is served until [`Shim::stop`] or [`Shim::remove`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Dunnage::start_shim`].
+    pub async fn local_shim(&self, id: &BundleId, options: StartOptions) -> Result<Shim> {
+        start::serve(&self.0, id, options).await.map_err(|error| error.during(|| format!("serve the shim of {id}")))
     }
 
     /// Connects to the shim of a bundle. Similar to `ShimConnect` of containerd.

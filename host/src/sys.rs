@@ -5,6 +5,8 @@
 mod acl;
 pub(crate) mod ambient;
 mod create;
+#[cfg(feature = "shim")]
+pub(crate) mod descriptors;
 mod directory;
 #[cfg(feature = "shim")]
 mod files;
@@ -12,6 +14,8 @@ mod files;
 mod listen;
 #[cfg(feature = "shim")]
 mod log;
+#[cfg(feature = "shim")]
+mod mount;
 mod mounts;
 mod open;
 mod process;
@@ -32,6 +36,8 @@ pub(crate) use directory::{Directory, FileIdentity, Kind, Metadata, path_identit
 pub(crate) use listen::{Listening, dial_abstract, listen, peer_uid, remove_own_socket};
 #[cfg(feature = "shim")]
 pub(crate) use log::LogFile;
+#[cfg(feature = "shim")]
+pub(crate) use mount::{Mounting, mount_below};
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;
 #[cfg(feature = "shim")]

@@ -8,73 +8,66 @@ use std::thread;
 use std::time::Duration;
 
 use dunnage_tests::binary::run;
-use dunnage_tests::containers::{BASES, Base, Node, possible};
+use dunnage_tests::containers::{BASES, Base, Node, each_shim};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 #[test]
 fn privileged_the_exit_code_is_the_containers() {
-    if !possible("privileged_the_exit_code_is_the_containers") {
-        return;
-    }
-    let node = Node::new();
-    for base in BASES {
-        for (program, code) in [(&["/bin/true"][..], 0), (&["/bin/false"], 1), (&["/bin/sh", "-c", "exit 42"], 42)] {
-            let outcome = node.run(base, "exit", program, []).expect(code);
-            assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{base:?} {program:?}");
+    each_shim("privileged_the_exit_code_is_the_containers", |node| {
+        for base in BASES {
+            for (program, code) in [(&["/bin/true"][..], 0), (&["/bin/false"], 1), (&["/bin/sh", "-c", "exit 42"], 42)]
+            {
+                let outcome = node.run(base, "exit", program, []).expect(code);
+                assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{base:?} {program:?}");
+                node.expect_nothing_left();
+            }
+            node.run(base, "kill", &["/bin/sh", "-c", "/bin/sh -c 'kill -9 $$'; exit $?"], []).expect(137);
             node.expect_nothing_left();
         }
-        node.run(base, "kill", &["/bin/sh", "-c", "/bin/sh -c 'kill -9 $$'; exit $?"], []).expect(137);
-        node.expect_nothing_left();
-    }
+    });
 }
 
 #[test]
 fn privileged_standard_streams_are_passed_through() {
-    if !possible("privileged_standard_streams_are_passed_through") {
-        return;
-    }
-    let node = Node::new();
-    for base in BASES {
-        let input = "first line\nlast line without an end".repeat(5000);
-        let outcome = node.run(base, "cat", &["/bin/cat"], &input).expect(0);
-        assert_eq!(outcome.stdout, input);
-        let script = "echo out; echo err >&2; echo again > /dev/stdout; echo more > /dev/stderr";
-        let outcome = node.run(base, "both", &["/bin/sh", "-c", script], []).expect(0);
-        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("out\nagain\n", "err\nmore\n"), "{base:?}");
-        node.expect_nothing_left();
-    }
+    each_shim("privileged_standard_streams_are_passed_through", |node| {
+        for base in BASES {
+            let input = "first line\nlast line without an end".repeat(5000);
+            let outcome = node.run(base, "cat", &["/bin/cat"], &input).expect(0);
+            assert_eq!(outcome.stdout, input);
+            let script = "echo out; echo err >&2; echo again > /dev/stdout; echo more > /dev/stderr";
+            let outcome = node.run(base, "both", &["/bin/sh", "-c", script], []).expect(0);
+            assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("out\nagain\n", "err\nmore\n"), "{base:?}");
+            node.expect_nothing_left();
+        }
+    });
 }
 
 #[test]
 fn privileged_much_output_arrives_whole() {
-    if !possible("privileged_much_output_arrives_whole") {
-        return;
-    }
-    let node = Node::new();
-    for base in BASES {
-        let program = ["/bin/dd", "if=/dev/zero", "bs=1048576", "count=50"];
-        let outcome = node.run(base, "much", &program, []).expect(0);
-        assert_eq!(outcome.stdout.len(), 50 << 20, "{base:?}");
-        node.expect_nothing_left();
-    }
+    each_shim("privileged_much_output_arrives_whole", |node| {
+        for base in BASES {
+            let program = ["/bin/dd", "if=/dev/zero", "bs=1048576", "count=50"];
+            let outcome = node.run(base, "much", &program, []).expect(0);
+            assert_eq!(outcome.stdout.len(), 50 << 20, "{base:?}");
+            node.expect_nothing_left();
+        }
+    });
 }
 
 #[test]
 fn privileged_nobody_reads_the_output_any_more() {
-    if !possible("privileged_nobody_reads_the_output_any_more") {
-        return;
-    }
-    let node = Node::new();
-    let mut command = node.command(Base::Plain, "yes", &["/bin/sh", "-c", "while :; do echo yes; done"], &["--rm"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("start");
-    let mut first = [0; 4];
-    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("the first line");
-    assert_eq!(&first, b"yes\n");
-    let status = child.wait().expect("the end");
-    assert_eq!(status.code(), Some(128 + 13));
-    node.expect_nothing_left();
+    each_shim("privileged_nobody_reads_the_output_any_more", |node| {
+        let mut command = node.command(Base::Plain, "yes", &["/bin/sh", "-c", "while :; do echo yes; done"], &["--rm"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("start");
+        let mut first = [0; 4];
+        child.stdout.take().expect("a pipe").read_exact(&mut first).expect("the first line");
+        assert_eq!(&first, b"yes\n");
+        let status = child.wait().expect("the end");
+        assert_eq!(status.code(), Some(128 + 13));
+        node.expect_nothing_left();
+    });
 }
 
 /// Runs something that says when it is ready, and sends it signals then.
@@ -91,69 +84,65 @@ fn signalled(node: &Node, base: Base, script: &str, signals: &[Signal]) -> Optio
 
 #[test]
 fn privileged_signals_are_passed_on() {
-    if !possible("privileged_signals_are_passed_on") {
-        return;
-    }
-    let node = Node::new();
-    for base in BASES {
-        // The init of a pid namespace gets only what it handles; the rest is done for it.
-        assert_eq!(signalled(&node, base, "echo ready; exec /bin/sleep 1000", &[Signal::TERM]), Some(143));
-        node.expect_nothing_left();
-        assert_eq!(signalled(&node, base, "echo ready; exec /bin/sleep 1000", &[Signal::INT]), Some(130));
-        let handled = "trap 'exit 7' TERM; trap : USR1; echo ready; while :; do /bin/sleep 0.01; done";
-        assert_eq!(signalled(&node, base, handled, &[Signal::USR1, Signal::TERM]), Some(7));
-        node.expect_nothing_left();
-    }
+    each_shim("privileged_signals_are_passed_on", |node| {
+        for base in BASES {
+            // The init of a pid namespace gets only what it handles; the rest is done for it.
+            assert_eq!(signalled(node, base, "echo ready; exec /bin/sleep 1000", &[Signal::TERM]), Some(143));
+            node.expect_nothing_left();
+            assert_eq!(signalled(node, base, "echo ready; exec /bin/sleep 1000", &[Signal::INT]), Some(130));
+            let handled = "trap 'exit 7' TERM; trap : USR1; echo ready; while :; do /bin/sleep 0.01; done";
+            assert_eq!(signalled(node, base, handled, &[Signal::USR1, Signal::TERM]), Some(7));
+            node.expect_nothing_left();
+        }
+    });
 }
 
 #[test]
 fn privileged_a_signal_at_any_time_leaves_nothing() {
-    if !possible("privileged_a_signal_at_any_time_leaves_nothing") {
-        return;
-    }
-    let node = Node::new();
-    for step in 0..25 {
-        let mut command = node.command(Base::Plain, "early", &["/bin/sleep", "1000"], &["--rm"]);
-        let mut child = command.stdin(Stdio::null()).spawn().expect("start");
-        thread::sleep(Duration::from_millis(step * 6));
-        let signal = if step % 2 == 0 { Signal::TERM } else { Signal::INT };
-        kill_process(Pid::from_child(&child), signal).expect("kill");
-        let status = child.wait().expect("the end");
-        let number = signal.as_raw();
-        // Before it can catch anything the signal simply ends it.
-        assert!(
-            status.code() == Some(128 + number)
-                || std::os::unix::process::ExitStatusExt::signal(&status) == Some(number),
-            "{status:?} after {step}"
-        );
-        node.expect_nothing_left();
-    }
+    each_shim("privileged_a_signal_at_any_time_leaves_nothing", |node| {
+        for step in 0..25 {
+            let mut command = node.command(Base::Plain, "early", &["/bin/sleep", "1000"], &["--rm"]);
+            let mut child = command.stdin(Stdio::null()).spawn().expect("start");
+            thread::sleep(Duration::from_millis(step * 6));
+            let signal = if step % 2 == 0 { Signal::TERM } else { Signal::INT };
+            kill_process(Pid::from_child(&child), signal).expect("kill");
+            let status = child.wait().expect("the end");
+            let number = signal.as_raw();
+            // Before it can catch anything the signal simply ends it.
+            assert!(
+                status.code() == Some(128 + number)
+                    || std::os::unix::process::ExitStatusExt::signal(&status) == Some(number),
+                "{status:?} after {step}"
+            );
+            node.expect_nothing_left();
+        }
+    });
 }
 
 #[test]
 fn privileged_a_terminal_is_one() {
-    if !possible("privileged_a_terminal_is_one") {
-        return;
-    }
-    let node = Node::new();
-    for base in BASES {
-        let script = "test -t 0 && test -t 1 && test -t 2 && stty size && read line && echo got $line";
-        let spec = node.spec(base, "tty", &["/bin/sh", "-c", script], true);
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&ours).expect("grantpt");
-        unlockpt(&ours).expect("unlockpt");
-        let path = ptsname(&ours, Vec::new()).expect("its name");
-        let theirs = File::options().read(true).write(true).open(path.to_str().expect("UTF-8")).expect("the terminal");
-        tcsetwinsize(&ours, Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
-        let mut command = node.command_of(base, "tty", &spec, &["--rm"]);
-        let end = |file: &File| Stdio::from(file.try_clone().expect("a copy"));
-        let mut child = command.stdin(end(&theirs)).stdout(end(&theirs)).stderr(end(&theirs)).spawn().expect("start");
-        drop((theirs, command));
-        let output = converse(ours, "33 77", "hello\n");
-        assert_eq!(child.wait().expect("the end").code(), Some(0), "{base:?}: {output}");
-        assert!(output.contains("got hello"), "{output}");
-        node.expect_nothing_left();
-    }
+    each_shim("privileged_a_terminal_is_one", |node| {
+        for base in BASES {
+            let script = "test -t 0 && test -t 1 && test -t 2 && stty size && read line && echo got $line";
+            let spec = node.spec(base, "tty", &["/bin/sh", "-c", script], true);
+            let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+            grantpt(&ours).expect("grantpt");
+            unlockpt(&ours).expect("unlockpt");
+            let path = ptsname(&ours, Vec::new()).expect("its name");
+            let theirs =
+                File::options().read(true).write(true).open(path.to_str().expect("UTF-8")).expect("the terminal");
+            tcsetwinsize(&ours, Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
+            let mut command = node.command_of(base, "tty", &spec, &["--rm"]);
+            let end = |file: &File| Stdio::from(file.try_clone().expect("a copy"));
+            let mut child =
+                command.stdin(end(&theirs)).stdout(end(&theirs)).stderr(end(&theirs)).spawn().expect("start");
+            drop((theirs, command));
+            let output = converse(ours, "33 77", "hello\n");
+            assert_eq!(child.wait().expect("the end").code(), Some(0), "{base:?}: {output}");
+            assert!(output.contains("got hello"), "{output}");
+            node.expect_nothing_left();
+        }
+    });
 }
 
 /// Reads from a terminal to its end; once something is there, types an answer.
@@ -174,57 +163,51 @@ fn converse(terminal: OwnedFd, awaited: &str, answer: &str) -> String {
 
 #[test]
 fn privileged_many_run_side_by_side() {
-    if !possible("privileged_many_run_side_by_side") {
-        return;
-    }
-    let node = Node::new();
-    thread::scope(|scope| {
-        for number in 0..20 {
-            let node = &node;
-            scope.spawn(move || {
-                let base = if number % 2 == 0 { Base::Plain } else { Base::Userns };
-                let script = format!("echo {number}; exit {number}");
-                let outcome = node.run(base, &format!("many-{number}"), &["/bin/sh", "-c", &script], []);
-                assert_eq!(outcome.expect(number).stdout, format!("{number}\n"));
-            });
-        }
+    each_shim("privileged_many_run_side_by_side", |node| {
+        thread::scope(|scope| {
+            for number in 0..20 {
+                let node = &node;
+                scope.spawn(move || {
+                    let base = if number % 2 == 0 { Base::Plain } else { Base::Userns };
+                    let script = format!("echo {number}; exit {number}");
+                    let outcome = node.run(base, &format!("many-{number}"), &["/bin/sh", "-c", &script], []);
+                    assert_eq!(outcome.expect(number).stdout, format!("{number}\n"));
+                });
+            }
+        });
+        node.expect_nothing_left();
     });
-    node.expect_nothing_left();
 }
 
 #[test]
 fn privileged_what_cannot_run_is_told_and_leaves_nothing() {
-    if !possible("privileged_what_cannot_run_is_told_and_leaves_nothing") {
-        return;
-    }
-    let node = Node::new();
-    let outcome = node.run(Base::Plain, "missing", &["/no/such/program"], []).expect(125);
-    assert!(outcome.stderr.starts_with("dunnage: run default/missing: call-shim: "), "{outcome:?}");
-    assert!(outcome.stderr.contains("/no/such/program"), "{outcome:?}");
-    node.expect_nothing_left();
-    let spec = node.spec(Base::Plain, "rootless", &["/bin/true"], false);
-    let mut command = node.scratch.command(["run", "rootless", "--rm", "--rootfs", "/no/such/rootfs"]);
-    let outcome = run(command.arg("--spec").arg(&spec), []).expect(125);
-    assert!(outcome.stderr.contains("/no/such/rootfs"), "{outcome:?}");
-    node.expect_nothing_left();
-    // One that is there already is not ours to remove.
-    node.scratch.run(["create", "there", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
-    node.run(Base::Plain, "there", &["/bin/true"], []).expect(125);
-    assert!(node.scratch.bundle("there").join("config.json").exists());
-    node.dunnage(["delete", "there"]).expect(0);
-    node.expect_nothing_left();
+    each_shim("privileged_what_cannot_run_is_told_and_leaves_nothing", |node| {
+        let outcome = node.run(Base::Plain, "missing", &["/no/such/program"], []).expect(125);
+        assert!(outcome.stderr.starts_with("dunnage: run default/missing: call-shim: "), "{outcome:?}");
+        assert!(outcome.stderr.contains("/no/such/program"), "{outcome:?}");
+        node.expect_nothing_left();
+        let spec = node.spec(Base::Plain, "rootless", &["/bin/true"], false);
+        let mut command = node.scratch.command(["run", "rootless", "--rm", "--rootfs", "/no/such/rootfs"]);
+        let outcome = run(command.arg("--spec").arg(&spec), []).expect(125);
+        assert!(outcome.stderr.contains("/no/such/rootfs"), "{outcome:?}");
+        node.expect_nothing_left();
+        // One that is there already is not ours to remove.
+        node.scratch.run(["create", "there", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
+        node.run(Base::Plain, "there", &["/bin/true"], []).expect(125);
+        assert!(node.scratch.bundle("there").join("config.json").exists());
+        node.dunnage(["delete", "there"]).expect(0);
+        node.expect_nothing_left();
+    });
 }
 
 #[test]
 fn privileged_without_rm_the_bundle_stays() {
-    if !possible("privileged_without_rm_the_bundle_stays") {
-        return;
-    }
-    let node = Node::new();
-    run(&mut node.command(Base::Plain, "kept", &["/bin/true"], &[]), []).expect(0);
-    assert_eq!(node.processes(), []);
-    let found = node.dunnage(["inspect", "kept", "-o", "json"]).expect(0).json();
-    assert_eq!((found["address"].is_null(), found["shim_pid"].is_null()), (true, true), "{found}");
-    assert_eq!(node.dunnage(["delete", "kept"]).expect(0).stdout, "kept\n");
-    node.expect_nothing_left();
+    each_shim("privileged_without_rm_the_bundle_stays", |node| {
+        run(&mut node.command(Base::Plain, "kept", &["/bin/true"], &[]), []).expect(0);
+        assert_eq!(node.processes(), []);
+        let found = node.dunnage(["inspect", "kept", "-o", "json"]).expect(0).json();
+        assert_eq!((found["address"].is_null(), found["shim_pid"].is_null()), (true, true), "{found}");
+        assert_eq!(node.dunnage(["delete", "kept"]).expect(0).stdout, "kept\n");
+        node.expect_nothing_left();
+    });
 }

@@ -57,18 +57,48 @@ pub struct Node {
     /// Where everything of the test lies.
     pub scratch: Scratch,
     cgroup: String,
+    shim: ShimKind,
+}
+
+/// Who runs the containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShimKind {
+    /// containerd's shim.
+    Remote,
+    /// Our own, where containerd's cannot be found.
+    Local,
+}
+
+/// Runs a test with either shim, if that is possible here.
+pub fn each_shim(test: &str, run: impl Fn(&Node)) {
+    if possible(test) {
+        for shim in [ShimKind::Remote, ShimKind::Local] {
+            eprintln!("with the shim {shim:?}");
+            run(&Node::with(shim));
+        }
+    }
 }
 
 impl Node {
     /// Makes the place.
     #[expect(clippy::new_without_default, reason = "it makes directories, and fails loudly")]
     pub fn new() -> Self {
+        Self::with(ShimKind::Remote)
+    }
+
+    /// Makes the place, for one kind of shim.
+    pub fn with(shim: ShimKind) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let scratch = Scratch::new();
         // The user of a user namespace has to get to its root file system.
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o711)).expect("a passable directory");
         let cgroup = format!("dunnage-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let node = Self { scratch, cgroup };
+        let node = Self { scratch, cgroup, shim };
+        if shim == ShimKind::Local {
+            let runc = ["/usr/sbin/runc", "/usr/bin/runc"].into_iter().find(|path| Path::new(path).exists());
+            fs::create_dir(node.tools()).expect("a directory");
+            symlink(runc.expect("runc"), node.tools().join("runc")).expect("a link");
+        }
         for base in BASES {
             let rootfs = node.rootfs(base);
             for directory in ["", "bin", "dev", "proc", "run", "sys", "tmp"] {
@@ -93,6 +123,11 @@ impl Node {
             Base::Plain => "rootfs-plain",
             Base::Userns => "rootfs-userns",
         })
+    }
+
+    /// A directory with runc and nothing else.
+    fn tools(&self) -> PathBuf {
+        self.scratch.path().join("tools")
     }
 
     /// Where runc keeps its state in this test.
@@ -125,6 +160,9 @@ impl Node {
         let mut command = self.scratch.command(["run", id]);
         command.arg("--spec").arg(spec).arg("--rootfs").arg(self.rootfs(base));
         command.arg("--runtime-root").arg(self.runtime_root()).args(more);
+        if self.shim == ShimKind::Local {
+            command.args(["--shim", "local"]).env("PATH", self.tools());
+        }
         command
     }
 
@@ -174,10 +212,18 @@ impl Node {
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        assert_eq!(self.processes(), []);
-        assert_eq!(mounts::below(self.scratch.path()), [] as [String; 0]);
         let cgroups: Vec<_> = self.cgroups();
         assert_eq!(cgroups, [] as [PathBuf; 0]);
+        self.expect_only_cgroups_left();
+    }
+
+    /// Insists that no mount, process, socket or file is left of any container. runc leaves the
+    /// cgroups of a container that it was making when it was killed, which containerd's shim does
+    /// with it when it is killed itself.
+    #[track_caller]
+    pub fn expect_only_cgroups_left(&self) {
+        assert_eq!(self.processes(), []);
+        assert_eq!(mounts::below(self.scratch.path()), [] as [String; 0]);
         let left: Vec<_> = ["state", "root", "sockets", "runc"]
             .iter()
             .map(|name| self.scratch.path().join(name))

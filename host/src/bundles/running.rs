@@ -1,6 +1,6 @@
 //! What still runs of a bundle: its shim, its container, and what a crash left of starting them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -13,11 +13,14 @@ use crate::sys::{Directory, ShimProcess};
 
 /// How long to wait for a process that was killed.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what a shim has started may take to finish.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Refuses if a shim or a container of the bundle is running, or ends them; whether there was
 /// something to end.
 ///
-/// First the container, then the shim: a shim that goes first leaves its container running.
+/// First the container, then the shim: a shim takes a runc that it has started with it, which then
+/// leaves cgroups that nobody finds.
 pub(super) fn end(
     id: &BundleId,
     bundle: &Directory,
@@ -35,35 +38,38 @@ pub(super) fn end(
     {
         return busy(format!("the shim of the bundle is still running (pid {})", shim.pid()));
     }
+    // What a shim was doing when it died may go on without it: runc may be making a container.
+    let others = || if record.is_some() { ShimProcess::all_in(bundle).at_step(Step::EndShim) } else { Ok(Vec::new()) };
+    if let Some(process) = others()?.first()
+        && !force
+    {
+        return busy(format!("a process of the bundle's shim is still running (pid {})", process.pid()));
+    }
+    let deadline = Instant::now() + GRACE;
+    for process in others()?.iter().filter(|process| shims.iter().all(|shim| shim.pid() != process.pid())) {
+        process.has_ended(deadline.saturating_duration_since(Instant::now())).at_step(Step::EndShim)?;
+    }
     let runtime = Runtime::of(id, record);
-    let container = runtime.state(bundle)?;
-    match &container {
-        // What runs in the bundle is what makes the container; without it, it was given up.
-        Some(state) if !force && state.status == CREATING => {
-            if let Some(process) = ShimProcess::all_in(bundle).at_step(Step::EndShim)?.first() {
-                return busy(format!("the container of the bundle is being created (pid {})", process.pid()));
-            }
-            runtime.delete()?;
-        }
-        Some(state) if !force && state.status != "stopped" => {
-            return busy(format!("the container of the bundle is still {} (pid {})", state.status, state.pid));
-        }
-        Some(_) => runtime.delete()?,
-        None => {}
-    }
-    if !force || record.is_none() && shims.is_empty() {
-        return Ok(container.is_some());
-    }
-    for shim in &shims {
+    let mut ended = delete_container(&runtime, bundle, force)?;
+    for shim in shims.iter().chain(&others()?) {
         kill(shim, record, bundle)?;
+        ended = true;
     }
-    // What the shim was doing when it was killed goes on without it: runc may be making a container.
-    for process in ShimProcess::all_in(bundle).at_step(Step::EndShim)? {
-        kill(&process, record, bundle)?;
+    // With nobody left who could make one, this is the last word.
+    Ok(delete_container(&runtime, bundle, force)? || ended)
+}
+
+/// Has runc forget the container, which it kills if that is wanted; whether there was one.
+fn delete_container(runtime: &Runtime, bundle: &Directory, force: bool) -> Result<bool> {
+    let Some(state) = runtime.state(bundle)? else { return Ok(false) };
+    if !force && state.status != "stopped" && state.status != CREATING {
+        let message = format!(
+            "the container of the bundle is still {} (pid {}); stop it, or force the deletion",
+            state.status, state.pid
+        );
+        return Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(bundle.path()));
     }
-    if runtime.state(bundle)?.is_some() {
-        runtime.delete()?;
-    }
+    runtime.delete()?;
     Ok(true)
 }
 
@@ -73,17 +79,9 @@ fn find_shims(bundle: &Directory, pid: Option<u32>, record: Option<&ShimRecord>)
     if let Some(pid) = pid {
         shims.extend(find_shim(pid, record, bundle).at_step(Step::EndShim)?);
     }
-    match record {
-        // Whoever started it may have died before it could say which process it is.
-        Some(record) if record.process.is_none() => {
-            shims.extend(ShimProcess::all_in(bundle).at_step(Step::EndShim)?);
-        }
-        Some(record) => {
-            if let Some(process) = record.process.filter(|process| Some(process.pid) != pid) {
-                shims.extend(ShimProcess::find_started(process.pid, process.started).at_step(Step::EndShim)?);
-            }
-        }
-        None => {}
+    let recorded = record.and_then(|record| record.process).filter(|process| Some(process.pid) != pid);
+    if let Some(process) = recorded {
+        shims.extend(ShimProcess::find_started(process.pid, process.started).at_step(Step::EndShim)?);
     }
     Ok(shims)
 }

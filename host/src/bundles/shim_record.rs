@@ -18,6 +18,8 @@ use crate::sys::{Crossing, Directory, FileIdentity, boot_id};
 
 /// The largest record that is read, in bytes.
 const MOST: u64 = 64 << 10;
+/// How often a directory that fills again is emptied.
+const ATTEMPTS: u32 = 8;
 
 /// Where the shim service runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +118,13 @@ impl Kept {
 
     /// Forgets the shim.
     pub(crate) fn remove(&self) -> Result<()> {
+        // Whoever looks after the shim may just be writing down that it has ended.
+        for _ in 0..ATTEMPTS {
+            match self.parent.remove_tree(&self.name, &self.directory) {
+                Err(failure) if matches!(failure.errno(), Errno::NOTEMPTY | Errno::EXIST) => {}
+                result => return result.at_step(Step::RecordShim),
+            }
+        }
         self.parent.remove_tree(&self.name, &self.directory).at_step(Step::RecordShim)
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Run {
 enum Kind {
     /// containerd's shim, in a process of its own
     Remote,
+    /// Our own, in this process (with --detach in one of its own)
+    Local,
 }
 
 /// What is to be run.
@@ -59,6 +61,7 @@ struct Task {
     id: BundleId,
     rootfs: String,
     settings: TaskSettings,
+    shim: Kind,
     detach: bool,
 }
 
@@ -82,11 +85,14 @@ impl Run {
         let operation = format!("run {id}");
         let spec = read_spec(&self.spec).map_err(|error| error.with_operation(&operation))?;
         let rootfs = self.rootfs(&operation)?;
-        let Kind::Remote = self.shim;
         let dunnage = global.dunnage(1)?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;
-        let task = Task { id, rootfs, settings, detach: self.detach };
-        let options = self.start.options(self.detach)?;
+        let task = Task { id, rootfs, settings, shim: self.shim, detach: self.detach };
+        let mut options = self.start.options(self.detach)?;
+        if self.shim == Kind::Local {
+            // This program takes the place of containerd's shim.
+            options.binary = std::env::current_exe()?;
+        }
         block_on(async {
             let mut signals = Signals::new()?;
             let result = run(&dunnage, &task, &spec, options, &mut signals, self.rm).await;

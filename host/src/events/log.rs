@@ -12,6 +12,7 @@ use super::{Event, decode};
 use crate::bundles::{Base, Locked, Waiting};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
+use crate::shim::local::Publisher;
 use crate::sys::{Directory, FileIdentity, LogFile};
 
 /// How large `log` may become.
@@ -28,6 +29,16 @@ pub(crate) struct EventLog {
 /// The files as they were at one instant, the older one first.
 pub(super) type Files = [Option<LogFile>; 2];
 
+impl Publisher for EventLog {
+    /// A failure is only logged: nobody waits for it.
+    fn publish(&self, topic: &str, namespace: &str, event: Any) {
+        let recorded = decode::assemble(topic, namespace, event, SystemTime::now());
+        if let Err(error) = recorded.and_then(|event| self.append(&event)) {
+            tracing::warn!(%error, "cannot record an event");
+        }
+    }
+}
+
 impl EventLog {
     pub(crate) fn new(state: &Path) -> Self {
         Self { state: Base::new(state.to_owned(), Step::OpenState), max_size: MAX_SIZE }
@@ -36,15 +47,6 @@ impl EventLog {
     /// Records an event, encoded as a shim publishes it.
     pub(super) fn record(&self, topic: &str, namespace: &str, event: &[u8]) -> Result<()> {
         self.append(&decode::decode(topic, namespace, event, SystemTime::now())?)
-    }
-
-    /// Records an event; a failure is only logged.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the local shim, which has nobody to tell of a failure"))]
-    pub(crate) fn publish(&self, topic: &str, namespace: &str, event: Any) {
-        let recorded = decode::assemble(topic, namespace, event, SystemTime::now());
-        if let Err(error) = recorded.and_then(|event| self.append(&event)) {
-            tracing::warn!(%error, "cannot record an event");
-        }
     }
 
     fn append(&self, event: &Event) -> Result<()> {

@@ -42,7 +42,15 @@ pub(super) async fn connect(inner: &Arc<Inner>, id: &BundleId, options: ConnectO
     let pid = ask_who(&client, left, &on_file.endpoint.address).await?;
     let address = on_file.endpoint.address.clone();
     let process = blocking(move || identify(pid, &on_file)).await?;
-    Ok(Shim { client, process: Arc::new(process), pid, address, id: id.clone(), inner: Arc::clone(inner) })
+    Ok(Shim {
+        client,
+        process: Arc::new(process),
+        pid,
+        address,
+        id: id.clone(),
+        inner: Arc::clone(inner),
+        served: None,
+    })
 }
 
 /// A client on a connected socket.

@@ -6,7 +6,7 @@
 //! the handles and the plan that it is given.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use super::log::ShimLog;
 use crate::bundles::{Process, ShimRecord};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::name::Name;
+use crate::sys::descriptors::inherited;
 use crate::sys::{Directory, hand_over};
 
 /// The name that this program is called by when it is a monitor.
@@ -151,17 +152,6 @@ fn forget_code() {
             };
         }
     }
-}
-
-/// Takes over a descriptor that whoever started this process has handed over.
-fn inherited(number: i32) -> OwnedFd {
-    #[expect(unsafe_code, reason = "a descriptor that is handed over is known by its number only")]
-    // SAFETY: `start` hands over exactly these; they are taken once, before anything else is
-    // opened. If somebody runs this by hand they may be closed, and every use fails with EBADF.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-    // The shim gets the socket anew, and nothing else.
-    let _ = rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC);
-    descriptor
 }
 
 /// Answers, and closes standard output: the other side reads to its end.

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use rustix::process::Signal;
 
 use super::cgroup::{Cgroup, adjust_oom_score};
 use super::launch::{self, Handles, Program, Started};
+use super::local::{self, LocalConfig, LocalShim, Server};
 use super::options::StartOptions;
 use super::{Shim, blocking, connect, monitor, supervise};
 use crate::bundle::BundleId;
@@ -18,11 +20,12 @@ use crate::bundles::{
     DEFAULT_RUNTIME_ROOT, Hold, Inner, KeptShim, OnFile, Process, ShimKind, ShimRecord, find_shim, socket_name,
 };
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::events::EventLog;
 use crate::name::Name;
 use crate::shims::{Endpoint, ShimConfig};
 use crate::sys::ambient::{Made, open_or_make_trusted};
 use crate::sys::{
-    Directory, Listening, ShimProcess, SocketFate, boot_id, listen, remove_dead_socket, remove_own_socket,
+    Directory, Listening, ShimProcess, SocketFate, boot_id, listen, remove_dead_socket, remove_own_socket, start_time,
 };
 
 /// The longest address (`sun_path` of unix(7), with the prefix).
@@ -61,8 +64,60 @@ pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, mut options: StartO
             address: launch.record.address.clone(),
             id: id.clone(),
             inner: Arc::clone(inner),
+            served: None,
         }),
         Err(error) => Err(blocking(move || Ok(launch.undo(Some(process), error))).await.unwrap_or_else(|error| error)),
+    }
+}
+
+/// Serves the shim of a bundle in this process, and connects to it.
+pub(super) async fn serve(inner: &Arc<Inner>, id: &BundleId, options: StartOptions) -> Result<Shim> {
+    let timeout = options.timeout;
+    let mut launch = {
+        let (inner, id) = (Arc::clone(inner), id.clone());
+        blocking(move || Launch::prepare(&inner, &id, ShimKind::Local, &options.settings, &options.runtime)).await?
+    };
+    let served = match launch.serve(inner).await {
+        Ok((server, process)) => {
+            let endpoint = Endpoint { address: launch.record.address.clone(), is_abstract: false };
+            answer(inner, &endpoint, process, timeout).await.map(|(client, found)| (server, client, found))
+        }
+        Err(error) => Err(error),
+    };
+    match served {
+        Ok((server, client, found)) => Ok(Shim {
+            client,
+            pid: found.pid(),
+            process: Arc::new(found),
+            address: launch.record.address.clone(),
+            id: id.clone(),
+            inner: Arc::clone(inner),
+            served: Some(Served {
+                _server: server,
+                sockets: launch.handles.sockets,
+                name: launch.socket_name,
+                record: launch.record,
+            }),
+        }),
+        Err(error) => Err(blocking(move || Ok(launch.undo(None, error))).await.unwrap_or_else(|error| error)),
+    }
+}
+
+/// A shim that this process serves.
+pub(super) struct Served {
+    _server: Server,
+    sockets: Arc<Directory>,
+    name: Name,
+    record: ShimRecord,
+}
+
+impl Drop for Served {
+    /// Removes the socket; with this the server goes.
+    fn drop(&mut self) {
+        let removed = self.record.socket.map(|identity| remove_own_socket(&self.sockets, &self.name, identity));
+        if let Some(Err(failure)) = removed {
+            tracing::warn!(%failure, "cannot remove the socket of a shim that is no longer served");
+        }
     }
 }
 
@@ -225,6 +280,28 @@ impl Launch {
                 Ok((started.process, Some(started)))
             }
         }
+    }
+
+    /// Starts to serve in this process, and writes down where.
+    async fn serve(&mut self, inner: &Arc<Inner>) -> Result<(Server, Process)> {
+        let pid = std::process::id();
+        let started = start_time(pid).ok_or_else(|| no_identity(&self.hold.bundle))?;
+        let process = Process { pid, started };
+        self.record.process = Some(process);
+        self.record.write(&self.handles.records)?;
+        let local = LocalShim::new(LocalConfig {
+            namespace: self.config.namespace.clone(),
+            bundle: self.hold.bundle.path().to_owned(),
+            work_dir: self.hold.work_dir.path().to_owned(),
+            runtime: self.record.runtime.to_string_lossy().into_owned(),
+            runtime_root: self.record.runtime_root.clone(),
+            systemd_cgroup: self.config.systemd_cgroup,
+            publisher: Arc::new(EventLog::new(inner.places.state.path())),
+        })?;
+        let socket = self.socket.take().ok_or_else(|| no_identity(&self.hold.bundle))?;
+        let server = local::serve(UnixListener::from(socket), local).await?;
+        self.file(process)?;
+        Ok((server, process))
     }
 
     fn id(&self) -> String {

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
@@ -13,6 +14,7 @@ use super::log::ShimLog;
 use super::options::Callback;
 use super::start::Launch;
 use crate::error::{Error, ErrorKind, Result, Step};
+use crate::sys::descriptors::waitable;
 
 /// Drains the shim's output, reaps it when it ends, notes that, and calls back.
 pub(super) fn supervise(started: Started, launch: &Launch, on_exit: Option<Callback>) -> Result<JoinHandle<()>> {
@@ -23,12 +25,13 @@ pub(super) fn supervise(started: Started, launch: &Launch, on_exit: Option<Callb
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| failed("the process", &"it has no pid"))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| failed("the process", &errno))?;
-    let pidfd = watch(pidfd).map_err(|error| failed("the process", &error))?;
+    let pidfd = waitable(pidfd, Interest::READABLE).map_err(|(_, error)| failed("the process", &error))?;
     let log = Arc::new(Mutex::new(ShimLog::new(Arc::clone(&launch.handles.records))));
-    let drains = [stdout, stderr].map(|fifo| watch(fifo).map(|fifo| tokio::spawn(drain(fifo, Arc::clone(&log)))));
+    let drains = [stdout, stderr]
+        .map(|fifo| waitable(fifo, Interest::READABLE).map(|fifo| tokio::spawn(drain(fifo, Arc::clone(&log)))));
     let mut tasks = Vec::new();
     for task in drains {
-        tasks.push(task.map_err(|error| failed("the output", &error))?);
+        tasks.push(task.map_err(|(_, error)| failed("the output", &error))?);
     }
     let (handles, name, record) = (launch.handles.clone(), launch.socket_name.clone(), launch.record.clone());
     Ok(tokio::spawn(async move {
@@ -51,12 +54,4 @@ async fn drain(fifo: AsyncFd<OwnedFd>, log: Arc<Mutex<ShimLog>>) {
         }
         ready.clear_ready();
     }
-}
-
-/// Has tokio wait for what happens to a descriptor.
-pub(super) fn watch(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    #[expect(unsafe_code, reason = "tokio cannot know that a descriptor stays the same")]
-    // SAFETY: an `OwnedFd` is open, and the same file, as long as it exists; nobody else owns it.
-    let watched = unsafe { AsyncFd::register(descriptor) };
-    Ok(watched?)
 }

@@ -57,7 +57,7 @@ fn duplicate(from: RawFd, to: RawFd) -> io::Result<()> {
 }
 
 /// Has every descriptor from a number on closed by `exec`.
-fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+pub(super) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     let flags = i32::try_from(libc::CLOSE_RANGE_CLOEXEC).unwrap_or_default();
     #[expect(unsafe_code, reason = "close_range takes bare numbers")]
     // SAFETY: it sets a flag on descriptors of the child's own table.

@@ -10,7 +10,7 @@ use protobuf::well_known_types::any::Any;
 
 use super::signals::{Received, Signals};
 use super::streams::Streams;
-use super::{Outcome, Task};
+use super::{Kind, Outcome, Task};
 
 /// The type of the options of `Create`, without the usual prefix: containerd leaves it out.
 const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
@@ -36,7 +36,10 @@ impl<'a> Session<'a> {
         signals.check()?;
         let terminal = task.settings.terminal;
         let ends = if task.detach { None } else { Some(dunnage.task_streams(&task.id, terminal)?) };
-        let shim = dunnage.start_shim(&task.id, options).await?;
+        let shim = match task.shim {
+            Kind::Local if !task.detach => dunnage.local_shim(&task.id, options).await?,
+            Kind::Local | Kind::Remote => dunnage.start_shim(&task.id, options).await?,
+        };
         signals.check()?;
         let bundle = dunnage.load(&task.id)?;
         let mut request = CreateTaskRequest {

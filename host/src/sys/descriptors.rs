@@ -1,0 +1,59 @@
+//! What a child inherits, and what is waited for.
+
+use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::spawn::close_on_exec_from;
+
+/// Lets a child inherit its three standard streams and nothing else.
+///
+/// Whatever else is open in this process (of libraries too, which may have forgotten `O_CLOEXEC`)
+/// would reach a container's runtime, and through it perhaps the container (CVE-2024-21626).
+pub(crate) fn keep_descriptors_private(command: &mut Command) {
+    #[expect(unsafe_code, reason = "there is no other way to run something between fork and exec")]
+    // SAFETY: between fork and exec only system calls are made: nothing allocates or takes a lock.
+    unsafe {
+        command.pre_exec(|| close_on_exec_from(3));
+    }
+}
+
+/// A descriptor that can be waited for; given back with the reason if it cannot (a regular file: `EPERM`).
+pub(crate) fn waitable(fd: OwnedFd, interest: Interest) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+    #[expect(unsafe_code, reason = "the safe function is deprecated, since types can lie about their descriptor")]
+    // SAFETY: an `OwnedFd` is one open descriptor and stays the same one until it is dropped.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
+    registered.map_err(|error| error.into_parts())
+}
+
+/// Takes over a descriptor that whoever started this process has handed over. It is not passed on.
+pub(crate) fn inherited(number: RawFd) -> OwnedFd {
+    #[expect(unsafe_code, reason = "a descriptor that is handed over is known by its number only")]
+    // SAFETY: a process that is started with descriptors takes each of them once, before it opens
+    // anything else. If somebody starts it by hand they may be closed: every use fails with EBADF.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    let _ = rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC);
+    descriptor
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn a_child_sees_its_standard_streams_only() {
+        let open = std::fs::File::open("/dev/null").unwrap();
+        rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("test ! -e /proc/self/fd/{}", open.as_raw_fd())]);
+        assert!(!command.status().unwrap().success());
+        keep_descriptors_private(&mut command);
+        assert!(command.status().unwrap().success());
+    }
+}
