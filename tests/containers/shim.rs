@@ -244,11 +244,8 @@ impl Stranger {
     fn at(path: &Path) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
         // Who calls `listen` last is the peer: the socket is handed over before.
-        let mut command = Command::new("python3");
-        command.args([
-            "-c",
-            "import socket,time; s=socket.socket(fileno=0); s.listen(1); print('x', flush=True); time.sleep(1000)",
-        ]);
+        let mut command = Command::new("perl");
+        command.args(["-e", "open(S, '+<&=0') or die; listen(S, 1) or die; $| = 1; print 'x'; sleep 1000"]);
         command.uid(12345).gid(12345).stdin(Stdio::from(std::os::fd::OwnedFd::from(listener))).stdout(Stdio::piped());
         let mut child = command.spawn().expect("another user");
         let mut ready = [0; 1];

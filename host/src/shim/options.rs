@@ -23,7 +23,7 @@ pub struct StartOptions {
     /// The binary that the shim runs to publish its events. Default: this program.
     pub publisher: Option<PathBuf>,
     /// A binary that stays as the shim's parent under the name [`MONITOR`](super::MONITOR), and
-    /// calls [`monitor`](super::monitor). Default: none, and tasks of this process do its work.
+    /// calls [`monitor`](super::monitor()). Default: none, and tasks of this process do its work.
     pub monitor: Option<PathBuf>,
     /// An existing cgroup for the shim, as a path below the hierarchies. Default: ours.
     pub cgroup: Option<String>,
