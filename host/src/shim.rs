@@ -9,6 +9,7 @@ mod client;
 mod connect;
 mod io;
 mod launch;
+mod listen;
 pub(crate) mod local;
 mod log;
 mod monitor;

@@ -70,10 +70,13 @@ fn privileged_nobody_reads_the_output_any_more() {
     });
 }
 
-/// Runs something that says when it is ready, and sends it signals then.
-fn signalled(node: &Node, base: Base, script: &str, signals: &[Signal]) -> Option<i32> {
-    let mut command = node.command(base, "signal", &["/bin/sh", "-c", script], &["--rm"]);
-    let mut child: Child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("start");
+/// Runs something that says when it is ready (or repeats that we say so), and sends it signals then.
+fn signalled(node: &Node, base: Base, program: &[&str], signals: &[Signal]) -> Option<i32> {
+    let mut command = node.command(base, "signal", program, &["--rm"]);
+    let mut child: Child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
+    // Its end is kept open: nobody ends for want of input.
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(b"ready\n").expect("say so");
     let mut ready = [0; 6];
     child.stdout.as_mut().expect("a pipe").read_exact(&mut ready).expect("ready");
     for signal in signals {
@@ -87,11 +90,11 @@ fn privileged_signals_are_passed_on() {
     each_shim("privileged_signals_are_passed_on", |node| {
         for base in BASES {
             // The init of a pid namespace gets only what it handles; the rest is done for it.
-            assert_eq!(signalled(node, base, "echo ready; exec /bin/sleep 1000", &[Signal::TERM]), Some(143));
+            assert_eq!(signalled(node, base, &["/bin/cat"], &[Signal::TERM]), Some(143));
             node.expect_nothing_left();
-            assert_eq!(signalled(node, base, "echo ready; exec /bin/sleep 1000", &[Signal::INT]), Some(130));
+            assert_eq!(signalled(node, base, &["/bin/cat"], &[Signal::INT]), Some(130));
             let handled = "trap 'exit 7' TERM; trap : USR1; echo ready; while :; do /bin/sleep 0.01; done";
-            assert_eq!(signalled(node, base, handled, &[Signal::USR1, Signal::TERM]), Some(7));
+            assert_eq!(signalled(node, base, &["/bin/sh", "-c", handled], &[Signal::USR1, Signal::TERM]), Some(7));
             node.expect_nothing_left();
         }
     });

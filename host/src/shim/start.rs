@@ -7,11 +7,11 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::cgroup::{Cgroup, adjust_oom_score};
 use super::launch::{self, Handles, Program, Started};
+use super::listen::{bind, open_sockets};
 use super::local::{self, LocalConfig, LocalShim, Server};
 use super::options::StartOptions;
 use super::{Shim, blocking, connect, monitor, supervise};
@@ -23,16 +23,10 @@ use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::events::EventLog;
 use crate::name::Name;
 use crate::shims::{Endpoint, ShimConfig};
-use crate::sys::ambient::{Made, open_or_make_trusted};
-use crate::sys::{
-    Directory, Listening, ShimProcess, SocketFate, boot_id, listen, remove_dead_socket, remove_own_socket, start_time,
-};
+use crate::sys::{Directory, ShimProcess, boot_id, remove_own_socket, start_time};
 
 /// The longest address (`sun_path` of unix(7), with the prefix).
 const LONGEST_ADDRESS: usize = 106;
-/// The mode of the socket directory when we make it, and of what is made on the way there.
-const SOCKETS: u32 = 0o700;
-const ON_THE_WAY: u32 = 0o711;
 /// How long a shim that has closed its connections may take to end.
 const LAST_MOMENTS: std::time::Duration = std::time::Duration::from_millis(200);
 
@@ -375,36 +369,6 @@ fn refuse_second(inner: &Arc<Inner>, id: &BundleId, hold: &Hold) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Opens the socket directory, or makes it for us alone. One that others may pass, as containerd
-/// leaves it, will do: the sockets in it are closed to them (defect D9 was a directory without
-/// the right to pass).
-fn open_sockets(inner: &Inner) -> Result<Arc<Directory>> {
-    let mut made = Vec::new();
-    let directory = open_or_make_trusted(inner.socket_root(), ON_THE_WAY, &mut made).at_step(Step::Listen)?;
-    let is_new = made
-        .last()
-        .is_some_and(|Made { name, .. }| inner.socket_root().file_name() == Some(name.as_path().as_os_str()));
-    if is_new {
-        directory.set_mode(SOCKETS).at_step(Step::Listen)?;
-    }
-    Ok(Arc::new(directory))
-}
-
-/// Listens where the shim will answer. A socket that nobody serves is taken over; one that
-/// somebody serves is not (defect D4).
-fn bind(sockets: &Directory, name: &Name) -> Result<Listening> {
-    match listen(sockets, name) {
-        Err(failure) if failure.errno() == Errno::ADDRINUSE => {}
-        listening => return listening.at_step(Step::Listen),
-    }
-    if let SocketFate::Kept(why) = remove_dead_socket(sockets, name).at_step(Step::Listen)? {
-        let path = sockets.path_of(name);
-        let message = format!("{} is in use: {why}", path.display());
-        return Err(Error::new(ErrorKind::ShimAlive, Step::Listen, message).at(path));
-    }
-    listen(sockets, name).at_step(Step::Listen)
 }
 
 fn own_binary() -> Result<PathBuf> {
