@@ -2,5 +2,6 @@
 
 mod crash;
 mod interchange;
+mod methods;
 mod run;
 mod shim;
