@@ -18,7 +18,7 @@ impl Cgroup {
     /// Finds an existing cgroup by its path below the hierarchies, as containerd names it.
     pub(super) fn find(path: &str) -> Result<Self> {
         let relative = Path::new(path.trim_start_matches('/'));
-        if path.is_empty() || relative.components().any(|part| !matches!(part, Component::Normal(_))) {
+        if relative.as_os_str().is_empty() || relative.components().any(|part| !matches!(part, Component::Normal(_))) {
             return Err(failed(format!("{path:?} is no path of a cgroup")).with_kind(ErrorKind::InvalidConfig));
         }
         let table =

@@ -226,7 +226,11 @@ impl Launch {
         self.socket = None;
         let (process, started) = match started {
             Ok(started) => started,
-            Err(error) => return Err(self.undo(None, error)),
+            Err(error) => {
+                // A monitor that was killed before it could answer has recorded what it started.
+                let recorded = ShimRecord::read(&self.handles.records).ok().flatten();
+                return Err(self.undo(recorded.and_then(|record| record.process), error));
+            }
         };
         let filed = self.file(process).and_then(|()| {
             if let Some(cgroup) = &cgroup {
