@@ -42,7 +42,15 @@ fn killed_at(node: &Node, victim: Victim, delay: Duration) {
     let mut child: Child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
     thread::sleep(delay);
     if victim != Victim::Ourselves {
-        shims(node).into_iter().for_each(kill);
+        let killed = shims(node);
+        killed.iter().copied().for_each(kill);
+        // A process is there until the last of its threads has ended.
+        for _ in 0..500 {
+            if shims(node).iter().all(|shim| !killed.contains(shim)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
     }
     if victim != Victim::Shim {
         child.kill().expect("kill");
