@@ -26,9 +26,16 @@ fn shims(node: &Node) -> Vec<u32> {
     node.processes().into_iter().filter(|(_, line)| line.starts_with("containerd-shim ")).map(|(pid, _)| pid).collect()
 }
 
+/// Ends what runc leaves when it is killed half-way, as containerd's shim does when it is killed
+/// itself: an init that belongs to no container yet, which nobody knows.
+fn end_orphans(node: &Node) {
+    node.processes().into_iter().filter(|(_, line)| line.starts_with("runc init")).for_each(|(pid, _)| kill(pid));
+}
+
 /// Whether nothing runs but what may take a moment to end.
 fn is_quiet(node: &Node) -> bool {
     (0..100).any(|_| {
+        end_orphans(node);
         let quiet = node.processes().is_empty();
         if !quiet {
             thread::sleep(Duration::from_millis(10));
