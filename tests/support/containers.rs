@@ -195,7 +195,7 @@ impl Node {
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             let cwd = fs::read_link(path.join("cwd")).unwrap_or_default();
             let cgroup = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
-            if line.contains(here) || cwd.starts_with(here) || cgroup.contains(&self.cgroup) {
+            if line.contains(here) || cwd.starts_with(here) || cgroup.contains(&format!("/{}/", self.cgroup)) {
                 found.push((pid, line));
             }
         }
