@@ -1,67 +1,13 @@
 //! Beside a real containerd 1.6 with its runtime v1: we read what it makes, and change nothing.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use dunnage_tests::containerd::Containerd;
 use dunnage_tests::containers::{Base, Node, possible};
 use dunnage_tests::scratch::tree;
 use dunnage_tests::{binary, mounts};
-
-/// A containerd of the test's own, ended with it.
-struct Containerd {
-    process: Child,
-    socket: PathBuf,
-}
-
-impl Containerd {
-    fn start(directory: &Path) -> Self {
-        let path = |name: &str| directory.join(name);
-        let config = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.snapshotter.v1.devmapper\"]\n\
-             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
-            path("root"),
-            path("state"),
-            path("c.sock"),
-            path("t.sock"),
-        );
-        fs::create_dir_all(directory).expect("a directory");
-        fs::write(path("config.toml"), config).expect("a configuration");
-        let log = fs::File::create(path("log")).expect("a log");
-        let process = Command::new("containerd")
-            .arg("--config")
-            .arg(path("config.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("containerd");
-        let containerd = Self { process, socket: path("c.sock") };
-        for _ in 0..600 {
-            if containerd.ctr(["version"]).status().is_ok_and(|status| status.success()) {
-                return containerd;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("containerd does not come up: {}", fs::read_to_string(path("log")).unwrap_or_default());
-    }
-
-    fn ctr<const N: usize>(&self, arguments: [&str; N]) -> Command {
-        let mut command = Command::new("ctr");
-        command.arg("--address").arg(&self.socket).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    }
-}
-
-impl Drop for Containerd {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 #[test]
 fn privileged_what_containerd_made_is_found_and_not_changed() {
@@ -75,7 +21,7 @@ fn privileged_what_containerd_made_is_found_and_not_changed() {
         let directory = node.scratch.path().join("containerd");
         let containerd = Containerd::start(&directory);
         let spec = node.spec(Base::Plain, "theirs", &["/bin/sleep", "1000"], false);
-        let rootfs = node.rootfs(Base::Plain);
+        node.name_rootfs(Base::Plain, &spec);
         let mut run = containerd.ctr([
             "--namespace",
             "moby",
@@ -91,10 +37,6 @@ fn privileged_what_containerd_made_is_found_and_not_changed() {
             let outcome = binary::run(&mut command, []);
             assert_eq!(outcome.code, Some(0), "{outcome:?}");
         };
-        let mut spec_with_rootfs: serde_json::Value =
-            serde_json::from_slice(&fs::read(&spec).expect("the spec")).expect("JSON");
-        spec_with_rootfs["root"]["path"] = rootfs.to_str().expect("UTF-8").into();
-        fs::write(&spec, spec_with_rootfs.to_string()).expect("write the spec");
         plain(run);
 
         let state = directory.join("state/io.containerd.runtime.v1.linux");
@@ -109,7 +51,7 @@ fn privileged_what_containerd_made_is_found_and_not_changed() {
                 "json",
                 "--address",
             ]);
-            binary::run(command.arg(&containerd.socket), []).expect(0).json()
+            binary::run(command.arg(containerd.socket()), []).expect(0).json()
         };
         let listed = ours(&["list"]);
         assert_eq!(listed[0]["id"], "theirs", "{listed}");

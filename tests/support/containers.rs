@@ -150,6 +150,13 @@ impl Node {
         path
     }
 
+    /// Has a spec name its root file system, for those who are not told otherwise.
+    pub fn name_rootfs(&self, base: Base, spec: &Path) {
+        let mut named: Value = serde_json::from_slice(&fs::read(spec).expect("the spec")).expect("JSON");
+        named["root"]["path"] = json!(self.rootfs(base).to_str().expect("UTF-8"));
+        fs::write(spec, named.to_string()).expect("write a spec");
+    }
+
     /// The command that runs a program in a container.
     pub fn command(&self, base: Base, id: &str, program: &[&str], more: &[&str]) -> Command {
         self.command_of(base, id, &self.spec(base, id, program, false), more)

@@ -1,6 +1,7 @@
 //! What the tests share: scratch directories, the binary, specs, and the privileges they need.
 
 pub mod binary;
+pub mod containerd;
 pub mod containers;
 pub mod hostile;
 pub mod mounts;

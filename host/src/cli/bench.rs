@@ -1,5 +1,7 @@
 //! `bench`: how fast this is on this machine, through the public API.
 
+mod run;
+
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ pub(super) enum Bench {
     /// Decide on the remapped group: one operation
     #[command(after_help = "Example:\n  dunnage bench gid --spec config.json --count 100000")]
     Gid(Options),
+    Run(run::Run),
 }
 
 #[derive(Args)]
@@ -45,6 +48,13 @@ struct Report {
     jobs: u32,
     seconds: f64,
     ops_per_second: f64,
+    #[serde(flatten)]
+    times: Times,
+}
+
+/// How long operations took, in microseconds.
+#[derive(Serialize)]
+struct Times {
     mean_us: f64,
     min_us: f64,
     p50_us: f64,
@@ -53,11 +63,32 @@ struct Report {
     max_us: f64,
 }
 
+impl Times {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let rank = |percent: usize| {
+            let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
+            times.get(index).copied().map_or(0.0, micros)
+        };
+        let total: Duration = times.iter().sum();
+        Self {
+            mean_us: micros(total) / f64::from(u32::try_from(times.len().max(1)).unwrap_or(u32::MAX)),
+            min_us: rank(0),
+            p50_us: rank(50),
+            p90_us: rank(90),
+            p99_us: rank(99),
+            max_us: rank(100),
+        }
+    }
+}
+
 impl Bench {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let (operation, options) = match self {
             Self::Cycle(options) => ("cycle", options),
             Self::Gid(options) => ("gid", options),
+            Self::Run(command) => return command.run(global),
         };
         if options.jobs > options.count {
             return Err(usage("there are more jobs than operations"));
@@ -115,26 +146,14 @@ fn time(operation: impl FnOnce() -> dunnage::Result<()>) -> dunnage::Result<Dura
 }
 
 impl Report {
-    fn new(operation: &'static str, options: &Options, elapsed: Duration, mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        let micros = |time: Duration| time.as_secs_f64() * 1e6;
-        let rank = |percent: usize| {
-            let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
-            times.get(index).copied().map_or(0.0, micros)
-        };
-        let total: Duration = times.iter().sum();
+    fn new(operation: &'static str, options: &Options, elapsed: Duration, times: Vec<Duration>) -> Self {
         Self {
             operation,
             count: options.count,
             jobs: options.jobs,
             seconds: elapsed.as_secs_f64(),
             ops_per_second: f64::from(options.count) / elapsed.as_secs_f64(),
-            mean_us: micros(total) / f64::from(options.count),
-            min_us: rank(0),
-            p50_us: rank(50),
-            p90_us: rank(90),
-            p99_us: rank(99),
-            max_us: rank(100),
+            times: Times::of(times),
         }
     }
 
@@ -144,12 +163,12 @@ impl Report {
             ("count", self.count.to_string()),
             ("jobs", self.jobs.to_string()),
             ("per second", format!("{:.0}", self.ops_per_second)),
-            ("mean", format!("{:.1} µs", self.mean_us)),
-            ("min", format!("{:.1} µs", self.min_us)),
-            ("p50", format!("{:.1} µs", self.p50_us)),
-            ("p90", format!("{:.1} µs", self.p90_us)),
-            ("p99", format!("{:.1} µs", self.p99_us)),
-            ("max", format!("{:.1} µs", self.max_us)),
+            ("mean", format!("{:.1} µs", self.times.mean_us)),
+            ("min", format!("{:.1} µs", self.times.min_us)),
+            ("p50", format!("{:.1} µs", self.times.p50_us)),
+            ("p90", format!("{:.1} µs", self.times.p90_us)),
+            ("p99", format!("{:.1} µs", self.times.p99_us)),
+            ("max", format!("{:.1} µs", self.times.max_us)),
         ])
     }
 }
