@@ -95,6 +95,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::List(command) => command.run(global),
         Command::Inspect(command) => command.run(global),
         Command::Gid(command) => command.run(global),
+        Command::Run(command) if called_as(run::REMOVER) => command.remove(global),
         Command::Run(command) => command.run(global),
         Command::Shim(command) => command.run(global),
         Command::Policy(command) => command.run(global),

@@ -1,5 +1,6 @@
 //! `run`: a container from its bundle to its end.
 
+mod remover;
 mod session;
 mod signals;
 mod streams;
@@ -11,6 +12,7 @@ use dunnage::shim::StartOptions;
 use dunnage::{BundleId, Dunnage, Spec, TaskSettings};
 use serde::Serialize;
 
+pub(super) use self::remover::REMOVER;
 use self::session::Session;
 use self::signals::{Interrupted, Signals};
 use super::failure::{Failed, report};
@@ -38,7 +40,7 @@ pub(super) struct Run {
     #[arg(long, value_enum, default_value_t = Kind::Remote)]
     shim: Kind,
     /// Delete the bundle when the container has ended
-    #[arg(long, conflicts_with = "detach")]
+    #[arg(long)]
     rm: bool,
     /// Leave the container running, and print where
     #[arg(long)]
@@ -66,6 +68,12 @@ struct Task {
 }
 
 impl Run {
+    /// Waits for a container that was left running, and removes it.
+    pub(super) fn remove(self, global: &Global) -> anyhow::Result<()> {
+        let (dunnage, id) = (global.dunnage(1)?, global.id(&self.id));
+        block_on(remover::run(&dunnage, &id))
+    }
+
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let code = match self.try_run(global) {
             Ok(code) => code,
@@ -153,7 +161,10 @@ async fn run(
     signals.check()?;
     dunnage.create(&task.id, spec)?;
     let finished = match Session::start(dunnage, task, options, signals).await {
-        Ok(session) if task.detach => return Ok(session.outcome(0)),
+        Ok(session) if task.detach => match if remove { remover::start() } else { Ok(()) } {
+            Ok(()) => return Ok(session.outcome(0)),
+            Err(error) => Err(anyhow::Error::new(error).context("cannot start what removes the container at its end")),
+        },
         Ok(session) => session.finish(signals).await,
         Err(error) => Err(error),
     };

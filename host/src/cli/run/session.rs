@@ -8,7 +8,7 @@ use dunnage::shim::{Shim, ShimClient, StartOptions};
 use protobuf::Message as _;
 use protobuf::well_known_types::any::Any;
 
-use super::signals::{Received, Signals};
+use super::signals::{Init, Received, Signals};
 use super::streams::Streams;
 use super::{Kind, Outcome, Task};
 
@@ -22,7 +22,7 @@ pub(super) struct Session<'a> {
     task: &'a Task,
     shim: Shim,
     streams: Option<Streams>,
-    pid: u32,
+    init: Init,
 }
 
 impl<'a> Session<'a> {
@@ -58,21 +58,21 @@ impl<'a> Session<'a> {
             [request.stdin, request.stdout, request.stderr] = ends.paths();
         }
         request.options = Some(options_of(task)?).into();
-        let pid = shim.client().create(&request).await?;
+        let init = Init::created(shim.client().create(&request).await?);
         signals.check()?;
         let streams = ends.map(|ends| Streams::start(ends, terminal)).transpose()?;
         if let Some(size) = streams.as_ref().and_then(Streams::size) {
             resize(shim.client(), task.id.id(), size).await;
         }
         shim.client().start(task.id.id()).await?;
-        Ok(Self { task, shim, streams, pid })
+        Ok(Self { task, shim, streams, init })
     }
 
     pub(super) fn outcome(&self, code: u8) -> Outcome {
         Outcome {
             namespace: self.task.id.namespace().to_owned(),
             id: self.task.id.id().to_owned(),
-            pid: self.pid,
+            pid: self.init.pid(),
             shim_pid: self.shim.pid(),
             address: self.shim.address().to_owned(),
             code,
@@ -83,7 +83,8 @@ impl<'a> Session<'a> {
     /// shim.
     pub(super) async fn finish(mut self, signals: &mut Signals) -> anyhow::Result<Outcome> {
         let client = self.shim.client().clone();
-        let id = self.task.id.id();
+        let task = self.task;
+        let id = task.id.id();
         let mut ended_by = None;
         let status = {
             let wait = client.wait(id);
@@ -120,18 +121,19 @@ impl<'a> Session<'a> {
     ///
     /// The kernel keeps signals from the init of a pid namespace that it has no handler for; what
     /// they would do to any other process, end it, is done in its place.
-    async fn pass_on(&self, received: Received, client: &ShimClient, ended_by: &mut Option<u32>) {
+    async fn pass_on(&mut self, received: Received, client: &ShimClient, ended_by: &mut Option<u32>) {
         let Received::Signal(signal) = received else {
             if let Some(size) = self.streams.as_ref().and_then(Streams::size) {
                 resize(client, self.task.id.id(), size).await;
             }
             return;
         };
+        self.init.has_become_the_program().await;
         if let Err(error) = client.kill(self.task.id.id(), signal, false).await {
             tracing::debug!(%error, "cannot pass signal {signal} on");
             return;
         }
-        if super::signals::ends(signal) && super::signals::is_kept_from(self.pid, signal) {
+        if super::signals::ends(signal) && super::signals::is_kept_from(self.init.pid(), signal) {
             tracing::debug!("signal {signal} does not reach the container's init, which is killed");
             ended_by.get_or_insert(signal);
             let _ = client.kill(self.task.id.id(), KILL, false).await;

@@ -1,5 +1,8 @@
 //! Signals: before the container runs they end the attempt, afterwards they are passed on.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
 use futures::future::{FutureExt as _, select_all};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -75,6 +78,44 @@ impl Signals {
 /// Whether a signal is meant to end a process that does nothing about it.
 pub(super) fn ends(signal: u32) -> bool {
     signal == PIPE || PASSED_ON.iter().any(|passed_on| passed_on.unsigned_abs() == signal)
+}
+
+/// A container's init before its program runs: runc's own code, which swallows signals.
+pub(super) struct Init {
+    pid: u32,
+    /// What runs in it: device and inode.
+    runs: Option<(u64, u64)>,
+}
+
+impl Init {
+    /// How often it is looked at, and how often at most: `exec` takes a few milliseconds.
+    const PERIOD: Duration = Duration::from_millis(2);
+    const ROUNDS: u32 = 1000;
+
+    /// The init of a container that has been created and not started.
+    pub(super) fn created(pid: u32) -> Self {
+        Self { pid, runs: executable(pid) }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until the container's program has taken the place of runc's.
+    pub(super) async fn has_become_the_program(&mut self) {
+        for _ in 0..Self::ROUNDS {
+            if self.runs.is_none() || executable(self.pid) != self.runs {
+                break;
+            }
+            tokio::time::sleep(Self::PERIOD).await;
+        }
+        self.runs = None;
+    }
+}
+
+fn executable(pid: u32) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 /// Whether the kernel keeps a signal from a process: it is the init of a pid namespace and does
