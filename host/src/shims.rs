@@ -59,6 +59,23 @@ pub struct ShimConfig {
     pub systemd_cgroup: bool,
 }
 
+impl ShimOptions {
+    /// The same with absolute paths: shims resolve them from the bundle, and we from elsewhere.
+    #[cfg(feature = "shim")]
+    pub(crate) fn absolute(&self) -> Self {
+        let absolute = |path: &str| match std::path::absolute(path) {
+            Ok(absolute) if !path.is_empty() => absolute.to_string_lossy().into_owned(),
+            _ => path.to_owned(),
+        };
+        let mut options = self.clone();
+        options.runtime_root = absolute(&options.runtime_root);
+        if let Some(runc) = &mut options.runc {
+            runc.runtime_root = absolute(&runc.runtime_root);
+        }
+        options
+    }
+}
+
 pub(crate) fn config(policy: &Policy, config: &Config, bundle: &Bundle, options: &ShimOptions) -> Result<ShimConfig> {
     let paths = wit::BundlePaths { path: text(bundle.path())?, work_dir: text(bundle.work_dir())? };
     let node = wit::NodeConfig { runtime_root: options.runtime_root.clone() };

@@ -87,7 +87,15 @@ impl Target {
         // First whatever can refuse: until the name is taken away, nothing has been lost. The
         // shim's pid is read while there is a file to read it from (defect D2).
         let mut mounted = self.find_mounts()?;
-        if self.end_shim(inner, id, records, force, &mut warnings)? {
+        let kept = match Kept::open(inner, id) {
+            // Unknown is not dead, but a broken record must not keep a bundle for ever.
+            Err(error) if force => {
+                warnings.push(error.to_string());
+                None
+            }
+            kept => kept?,
+        };
+        if self.end_shim(id, records, kept.as_ref(), force, &mut warnings)? {
             // It may have mounted something while it lived.
             mounted = self.find_mounts()?;
         }
@@ -104,8 +112,10 @@ impl Target {
             results.push(self.bundles.sync().at_step(Step::Retire));
         }
         results.push(self.remove(&trash));
-        clean_socket(inner, id, records, &mut warnings);
-        results.push(forget_shim(inner, id));
+        clean_socket(inner, id, records, kept.as_ref(), &mut warnings);
+        if let Some(kept) = kept {
+            results.push(kept.remove());
+        }
         if let Some(work) = self.work.take() {
             results.push(work.remove(&self.name));
             if durable {
@@ -136,20 +146,18 @@ impl Target {
     /// it did.
     fn end_shim(
         &self,
-        inner: &Inner,
         id: &BundleId,
         records: &ShimRecords,
+        kept: Option<&Kept>,
         force: bool,
         warnings: &mut Vec<String>,
     ) -> Result<bool> {
-        let record = match ShimRecord::of(inner, id, &self.bundle) {
-            Ok(record) => record,
-            // Unknown is not dead, but a broken record must not keep a bundle for ever.
+        let record = match kept.map_or(Ok(None), |kept| kept.record_of(&self.bundle)) {
             Err(error) if force => {
                 warnings.push(error.to_string());
                 None
             }
-            Err(error) => return Err(error),
+            record => record?,
         };
         let pid = match &records.pid {
             Ok(pid) => *pid,
@@ -249,15 +257,11 @@ fn remove_orphan(inner: &Inner, id: &BundleId) -> Result<Deletion> {
     Ok(Deletion::default())
 }
 
-/// Removes what is on record about the bundle's shim.
-fn forget_shim(inner: &Inner, id: &BundleId) -> Result<()> {
-    Kept::open(inner, id)?.map_or(Ok(()), |kept| kept.remove())
-}
-
 /// Removes the socket that a dead shim left, if its address is the one that this bundle's shim has
 /// to have. Never a reason to fail.
-fn clean_socket(inner: &Inner, id: &BundleId, records: &ShimRecords, warnings: &mut Vec<String>) {
-    let intended = intended_address(inner, id);
+fn clean_socket(inner: &Inner, id: &BundleId, records: &ShimRecords, kept: Option<&Kept>, warnings: &mut Vec<String>) {
+    // That of a shim whose start a crash has cut short.
+    let intended = kept.and_then(|kept| Some(ShimRecord::read(&kept.directory).ok()??.address));
     let address = match (&records.address, &intended) {
         (Ok(Some(address)), _) | (Ok(None), Some(address)) => address,
         (Ok(None), None) => return,
@@ -268,12 +272,6 @@ fn clean_socket(inner: &Inner, id: &BundleId, records: &ShimRecords, warnings: &
         Ok(SocketFate::Kept(why)) => warnings.push(format!("the socket {address:?} stays: {why}")),
         Err(error) => warnings.push(format!("the socket {address:?} stays: {error}")),
     }
-}
-
-/// The address of a shim whose start a crash has cut short.
-fn intended_address(inner: &Inner, id: &BundleId) -> Option<String> {
-    let kept = Kept::open(inner, id).ok()??;
-    Some(ShimRecord::read(&kept.directory).ok()??.address)
 }
 
 fn try_clean_socket(inner: &Inner, id: &BundleId, address: &str) -> Result<SocketFate> {

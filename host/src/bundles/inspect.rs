@@ -10,7 +10,7 @@ use super::create::names;
 use super::lend::Lendable;
 use super::lock::Waiting;
 use super::places::check_owner;
-use super::shim_record::ShimRecord;
+use super::shim_record::{Process, ShimRecord};
 use crate::bundle::{Bundle, BundleId};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::{Access, Lent};
@@ -39,7 +39,7 @@ pub struct Inspection {
     pub listed: Listed,
     /// The shim's address on file, or why the file cannot be used.
     pub address: std::result::Result<Option<String>, String>,
-    /// The shim's process id on file, or why the file cannot be used.
+    /// The shim's process id on file, or else on record, or why neither can be used.
     pub shim_pid: std::result::Result<Option<u32>, String>,
     /// Whether the shim on file is running; `None` without a process id.
     pub shim_alive: Option<bool>,
@@ -85,7 +85,7 @@ pub(crate) fn open(inner: &Inner, id: &BundleId) -> Result<Arc<Directory>> {
 }
 
 /// A bundle to lend for reading.
-pub(super) fn lend(inner: &Arc<Inner>, id: &BundleId) -> Lent {
+pub(crate) fn lend(inner: &Arc<Inner>, id: &BundleId) -> Lent {
     let (inner, id) = (Arc::clone(inner), id.clone());
     Lent::new(Access::Read, move || open(&inner, &id))
 }
@@ -107,12 +107,21 @@ pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
     // The records and what follows are of one and the same bundle.
     let Found(directory) = opened.map_or_else(|| open(Waiting::Never), Ok)?;
     let metadata = directory.metadata().at_step(Step::OpenBundle)?;
-    let shim_alive = match records.pid {
-        Ok(Some(pid)) => {
-            let record = ShimRecord::of(inner, id, &directory)?;
-            Some(find_shim(pid, record.as_ref(), &directory).at_step(Step::ReadRecords)?.is_some())
+    let (shim_pid, shim_alive) = match (records.pid, ShimRecord::of(inner, id, &directory)) {
+        (Err(fault), _) => (Err(fault), None),
+        (Ok(Some(pid)), record) => {
+            let shim = find_shim(pid, record?.as_ref(), &directory).at_step(Step::ReadRecords)?;
+            (Ok(Some(pid)), Some(shim.is_some()))
         }
-        Ok(None) | Err(_) => None,
+        // A shim that was started is on record before it is on file.
+        (Ok(None), Ok(record)) => match record.and_then(|record| record.serving()) {
+            Some(Process { pid, started }) => {
+                let shim = ShimProcess::find_started(pid, started).at_step(Step::ReadRecords)?;
+                (Ok(Some(pid)), Some(shim.is_some()))
+            }
+            None => (Ok(None), None),
+        },
+        (Ok(None), Err(error)) => (Err(error.to_string()), None),
     };
     Ok(Inspection {
         listed: Listed {
@@ -122,7 +131,7 @@ pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
             created: metadata.created,
         },
         address: records.address,
-        shim_pid: records.pid,
+        shim_pid,
         shim_alive,
     })
 }
@@ -134,8 +143,12 @@ pub(crate) fn find_shim(
     record: Option<&ShimRecord>,
     bundle: &Directory,
 ) -> crate::sys::Result<Option<ShimProcess>> {
-    match record.and_then(|record| record.process) {
-        Some(process) if process.pid == pid => ShimProcess::find_started(pid, process.started),
+    match record.and_then(|record| record.process.map(|process| (record, process))) {
+        // A process that serves inside another may have stopped while that one lives.
+        Some((record, process)) if process.pid == pid => match record.serving() {
+            Some(process) => ShimProcess::find_started(pid, process.started),
+            None => Ok(None),
+        },
         _ => ShimProcess::find(pid, bundle),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::inspect::{find_shim, lend, open};
-use super::shim_record::ShimRecord;
+use super::shim_record::{Kind, ShimRecord};
 use super::{BundleId, Inner};
 use crate::error::{AtStep, Result, Step};
 use crate::shims::Endpoint;
@@ -26,6 +26,11 @@ impl OnFile {
         let record = ShimRecord::of(inner, id, &bundle)?;
         // A number that cannot be read is no obstacle: who answers has to run in the bundle.
         Ok(Self { endpoint, pid: records.pid.unwrap_or_default(), record, bundle })
+    }
+
+    /// Whether the shim is served by a process that has more to do than that.
+    pub(crate) fn is_guest(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.kind == Kind::Local)
     }
 
     /// The running process of that id, if it is this bundle's shim.

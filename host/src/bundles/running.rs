@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::inspect::find_shim;
-use super::runtime::{CREATING, Runtime};
+use super::runtime::Runtime;
 use super::shim_record::{Kind, ShimRecord};
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
@@ -62,7 +62,7 @@ pub(super) fn end(
 /// Has runc forget the container, which it kills if that is wanted; whether there was one.
 fn delete_container(runtime: &Runtime, bundle: &Directory, force: bool) -> Result<bool> {
     let Some(state) = runtime.state(bundle)? else { return Ok(false) };
-    if !force && state.status != "stopped" && state.status != CREATING {
+    if !force && state.is_running() {
         let message = format!(
             "the container of the bundle is still {} (pid {}); stop it, or force the deletion",
             state.status, state.pid
@@ -79,7 +79,7 @@ fn find_shims(bundle: &Directory, pid: Option<u32>, record: Option<&ShimRecord>)
     if let Some(pid) = pid {
         shims.extend(find_shim(pid, record, bundle).at_step(Step::EndShim)?);
     }
-    let recorded = record.and_then(|record| record.process).filter(|process| Some(process.pid) != pid);
+    let recorded = record.and_then(ShimRecord::serving).filter(|process| Some(process.pid) != pid);
     if let Some(process) = recorded {
         shims.extend(ShimProcess::find_started(process.pid, process.started).at_step(Step::EndShim)?);
     }

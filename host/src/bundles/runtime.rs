@@ -1,8 +1,10 @@
 //! The container of a bundle as the runtime (runc) knows it, asked without any shim: shims die.
 
 use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -19,6 +21,9 @@ pub(crate) const CREATING: &str = "creating";
 /// How long runc may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The most that is read of what runc says, in bytes: several times the largest spec.
+const MOST: u64 = 64 << 20;
+
 /// What runc says about a container (`runc state`).
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct State {
@@ -26,6 +31,13 @@ pub(crate) struct State {
     #[serde(default)]
     pub(crate) pid: u32,
     bundle: PathBuf,
+}
+
+impl State {
+    /// Whether there is a container that something would be lost of.
+    pub(crate) fn is_running(&self) -> bool {
+        self.status != "stopped" && self.status != CREATING
+    }
 }
 
 /// runc, and where it keeps the state of a container.
@@ -87,13 +99,18 @@ impl Runtime {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into()));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
+        // A Ctrl-C on our terminal does not stop it half-way.
+        command.process_group(0);
         let mut child = command.spawn().map_err(|error| self.error(format!("it cannot be started: {error}")))?;
+        // Read from the start: the state holds all annotations of the spec, more than a pipe does.
+        let answer = child.stdout.take().map(|stdout| thread::spawn(move || read_some(stdout)));
+        let complaint = child.stderr.take().map(|stderr| thread::spawn(move || read_some(stderr)));
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(1);
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break status,
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(pause),
+                Ok(None) if Instant::now() < deadline => thread::sleep(pause),
                 Ok(None) => {
                     let _ = child.kill();
                     let _ = child.wait();
@@ -105,13 +122,14 @@ impl Runtime {
             }
             pause = (pause * 2).min(Duration::from_millis(20));
         };
-        let (mut answer, mut complaint) = (Vec::new(), String::new());
-        // Both are short: what runc says about one container fits into a pipe.
-        if let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) {
-            let _ = stdout.read_to_end(&mut answer);
-            let _ = stderr.read_to_string(&mut complaint);
+        let read = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
+            reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+        };
+        let (answer, complaint) = (read(answer), read(complaint));
+        if status.success() {
+            return Ok(answer);
         }
-        if status.success() { Ok(answer) } else { Err(self.error(complaint.trim().to_owned())) }
+        Err(self.error(String::from_utf8_lossy(&complaint).trim().to_owned()))
     }
 
     fn error(&self, message: String) -> Error {
@@ -119,4 +137,10 @@ impl Runtime {
         let message = format!("{binary} --root {root} failed for container {}: {message}", self.id);
         Error::new(ErrorKind::Shim, Step::EndShim, message)
     }
+}
+
+fn read_some(from: impl std::io::Read) -> Vec<u8> {
+    let mut text = Vec::new();
+    let _ = from.take(MOST).read_to_end(&mut text);
+    text
 }

@@ -59,6 +59,12 @@ pub(crate) struct ShimRecord {
 }
 
 impl ShimRecord {
+    /// The process that serves, or served until it ended on its own; `None` once it was seen to
+    /// have stopped.
+    pub(crate) fn serving(&self) -> Option<Process> {
+        self.process.filter(|_| self.exited.is_none())
+    }
+
     /// Writes the record, in the place of an older one.
     #[cfg(feature = "shim")]
     pub(crate) fn write(&self, directory: &Directory) -> Result<()> {
@@ -69,8 +75,7 @@ impl ShimRecord {
 
     /// The record of the shim of this very bundle.
     pub(crate) fn of(inner: &Inner, id: &BundleId, bundle: &Directory) -> Result<Option<Self>> {
-        let Some(kept) = Kept::open(inner, id)? else { return Ok(None) };
-        Ok(Self::read(&kept.directory)?.filter(|record| Some(record.bundle) == bundle.identity()))
+        Kept::open(inner, id)?.map_or(Ok(None), |kept| kept.record_of(bundle))
     }
 
     /// Reads a record; `None` if there is none of this boot.
@@ -114,6 +119,12 @@ impl Kept {
         let parent = inner.places.state.records_or_make(&[Name::SHIMS, namespace.clone()])?;
         let directory = inner.places.state.records_or_make(&[Name::SHIMS, namespace, name.clone()])?;
         Ok(Self { directory, parent, name })
+    }
+
+    /// The record, if it is that of the shim of this very bundle.
+    pub(crate) fn record_of(&self, bundle: &Directory) -> Result<Option<ShimRecord>> {
+        let record = ShimRecord::read(&self.directory)?;
+        Ok(record.filter(|record| Some(record.bundle) == bundle.identity()))
     }
 
     /// Forgets the shim.

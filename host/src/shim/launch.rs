@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::log::ShimLog;
@@ -102,6 +103,8 @@ pub(super) fn note_end(handles: &Handles, socket: &Name, record: &ShimRecord) {
     let current = ShimRecord::read(&handles.records).ok().flatten();
     if current.is_some_and(|current| current.process == record.process)
         && let Err(error) = record.write(&handles.records)
+        // The bundle may be going this very moment, and the directory of the record with it.
+        && error.errno() != Some(Errno::NOENT.raw_os_error())
     {
         tracing::warn!(%error, "cannot record that a shim has ended");
     }
@@ -112,9 +115,9 @@ pub(super) fn drain(fifo: &OwnedFd, log: &mut ShimLog) -> rustix::io::Result<()>
     let mut buffer = [0_u8; 4096];
     loop {
         match rustix::io::read(fifo, &mut buffer) {
-            Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+            Ok(0) | Err(Errno::AGAIN) => return Ok(()),
             Ok(count) => log.write(buffer.get(..count).unwrap_or_default()),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
     }

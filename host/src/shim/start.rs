@@ -14,16 +14,15 @@ use super::launch::{self, Handles, Program, Started};
 use super::listen::{bind, open_sockets};
 use super::local::{self, LocalConfig, LocalShim, Server};
 use super::options::StartOptions;
+use super::second::refuse_second;
 use super::{Shim, blocking, connect, monitor, supervise};
 use crate::bundle::BundleId;
-use crate::bundles::{
-    DEFAULT_RUNTIME_ROOT, Hold, Inner, KeptShim, OnFile, Process, ShimKind, ShimRecord, find_shim, socket_name,
-};
+use crate::bundles::{DEFAULT_RUNTIME_ROOT, Hold, Inner, KeptShim, Process, ShimKind, ShimRecord, socket_name};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::events::EventLog;
 use crate::name::Name;
 use crate::shims::{Endpoint, ShimConfig};
-use crate::sys::{Directory, ShimProcess, boot_id, remove_own_socket, start_time};
+use crate::sys::{Directory, MARK, ShimProcess, boot_id, remove_own_socket, start_time};
 
 /// The longest address (`sun_path` of unix(7), with the prefix).
 const LONGEST_ADDRESS: usize = 106;
@@ -31,11 +30,35 @@ const LONGEST_ADDRESS: usize = 106;
 const LAST_MOMENTS: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Starts the shim of a bundle and connects to it.
-pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, mut options: StartOptions) -> Result<Shim> {
+pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, options: StartOptions) -> Result<Shim> {
+    wanted(run(Arc::clone(inner), id.clone(), options)).await
+}
+
+/// Serves the shim of a bundle in this process, and connects to it.
+pub(super) async fn serve(inner: &Arc<Inner>, id: &BundleId, options: StartOptions) -> Result<Shim> {
+    wanted(serve_here(Arc::clone(inner), id.clone(), options)).await
+}
+
+/// Starts a shim to its end, also if the caller gives up meanwhile: then it is removed again.
+async fn wanted(starting: impl Future<Output = Result<Shim>> + Send + 'static) -> Result<Shim> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        if let Err(Ok(unwanted)) = sender.send(starting.await)
+            && let Err(error) = unwanted.remove().await
+        {
+            tracing::warn!(%error, "cannot remove a shim that nobody waits for any more");
+        }
+    });
+    receiver.await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Shim, Step::StartShim, "the task that started the shim failed".to_owned()))
+    })
+}
+
+async fn run(inner: Arc<Inner>, id: BundleId, mut options: StartOptions) -> Result<Shim> {
     let timeout = options.timeout;
     let on_exit = options.on_exit.take();
     let launched = {
-        let (inner, id) = (Arc::clone(inner), id.clone());
+        let (inner, id) = (Arc::clone(&inner), id.clone());
         blocking(move || {
             Launch::prepare(&inner, &id, ShimKind::Remote, &options.settings, &options.runtime)?.launch(&inner, options)
         })
@@ -46,7 +69,7 @@ pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, mut options: StartO
     let connected = match supervised {
         Ok(_) => {
             let endpoint = Endpoint { address: launch.record.address.clone(), is_abstract: false };
-            answer(inner, &endpoint, process, timeout).await
+            answer(&inner, &endpoint, process, timeout).await
         }
         Err(error) => Err(error),
     };
@@ -56,25 +79,25 @@ pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, mut options: StartO
             process: Arc::new(found),
             pid: process.pid,
             address: launch.record.address.clone(),
-            id: id.clone(),
-            inner: Arc::clone(inner),
+            id,
+            inner,
             served: None,
+            is_guest: false,
         }),
         Err(error) => Err(blocking(move || Ok(launch.undo(Some(process), error))).await.unwrap_or_else(|error| error)),
     }
 }
 
-/// Serves the shim of a bundle in this process, and connects to it.
-pub(super) async fn serve(inner: &Arc<Inner>, id: &BundleId, options: StartOptions) -> Result<Shim> {
+async fn serve_here(inner: Arc<Inner>, id: BundleId, options: StartOptions) -> Result<Shim> {
     let timeout = options.timeout;
     let mut launch = {
-        let (inner, id) = (Arc::clone(inner), id.clone());
+        let (inner, id) = (Arc::clone(&inner), id.clone());
         blocking(move || Launch::prepare(&inner, &id, ShimKind::Local, &options.settings, &options.runtime)).await?
     };
-    let served = match launch.serve(inner).await {
+    let served = match launch.serve(&inner).await {
         Ok((server, process)) => {
             let endpoint = Endpoint { address: launch.record.address.clone(), is_abstract: false };
-            answer(inner, &endpoint, process, timeout).await.map(|(client, found)| (server, client, found))
+            answer(&inner, &endpoint, process, timeout).await.map(|(client, found)| (server, client, found))
         }
         Err(error) => Err(error),
     };
@@ -84,14 +107,15 @@ pub(super) async fn serve(inner: &Arc<Inner>, id: &BundleId, options: StartOptio
             pid: found.pid(),
             process: Arc::new(found),
             address: launch.record.address.clone(),
-            id: id.clone(),
-            inner: Arc::clone(inner),
+            id,
+            inner,
             served: Some(Served {
                 _server: server,
-                sockets: launch.handles.sockets,
+                handles: launch.handles,
                 name: launch.socket_name,
                 record: launch.record,
             }),
+            is_guest: true,
         }),
         Err(error) => Err(blocking(move || Ok(launch.undo(None, error))).await.unwrap_or_else(|error| error)),
     }
@@ -100,18 +124,16 @@ pub(super) async fn serve(inner: &Arc<Inner>, id: &BundleId, options: StartOptio
 /// A shim that this process serves.
 pub(super) struct Served {
     _server: Server,
-    sockets: Arc<Directory>,
+    handles: Handles,
     name: Name,
     record: ShimRecord,
 }
 
 impl Drop for Served {
-    /// Removes the socket; with this the server goes.
+    /// Removes the socket, and notes that the shim has ended although its process has not; with
+    /// this the server goes.
     fn drop(&mut self) {
-        let removed = self.record.socket.map(|identity| remove_own_socket(&self.sockets, &self.name, identity));
-        if let Some(Err(failure)) = removed {
-            tracing::warn!(%failure, "cannot remove the socket of a shim that is no longer served");
-        }
+        launch::note_end(&self.handles, &self.name, &self.record);
     }
 }
 
@@ -122,12 +144,15 @@ async fn answer(
     process: Process,
     timeout: std::time::Duration,
 ) -> Result<(super::ShimClient, ShimProcess)> {
+    let deadline = tokio::time::Instant::now() + timeout;
     let socket = {
         let (inner, endpoint) = (Arc::clone(inner), endpoint.clone());
         blocking(move || connect::dial_patiently(&inner, &endpoint, timeout)).await?
     };
     let client = connect::client_on(socket, None)?;
-    let pid = connect::ask_who(&client, timeout, &endpoint.address).await?;
+    let pid =
+        connect::ask_who(&client, deadline.saturating_duration_since(tokio::time::Instant::now()), &endpoint.address)
+            .await?;
     let found = ShimProcess::find_started(process.pid, process.started).at_step(Step::ConnectShim)?;
     match found {
         Some(found) if pid == process.pid => Ok((client, found)),
@@ -148,6 +173,19 @@ pub(super) struct Launch {
     pub(super) socket_name: Name,
     pub(super) record: ShimRecord,
     config: ShimConfig,
+    /// What was on record before: a failure puts it back.
+    before: Option<ShimRecord>,
+    made: Made,
+}
+
+/// What has been made for a shim, which goes if it does not come up. What was there before stays:
+/// it may be another's.
+#[derive(Clone, Copy, Debug, Default)]
+struct Made {
+    /// `address` and `shim.pid`.
+    files: bool,
+    /// The FIFOs for the shim's log.
+    fifos: bool,
 }
 
 /// A shim that was started, and that has yet to answer.
@@ -168,7 +206,7 @@ impl Launch {
         runtime: &std::path::Path,
     ) -> Result<Self> {
         let bundle = inner.places.bundle(id);
-        let config = crate::shims::config(&inner.policy, &inner.config, &bundle, settings)?;
+        let config = crate::shims::config(&inner.policy, &inner.config, &bundle, &settings.absolute())?;
         let address = inner.policy.shim_address(&inner.config, id)?;
         if address.len() > LONGEST_ADDRESS {
             let message = format!(
@@ -181,12 +219,13 @@ impl Launch {
             Error::new(ErrorKind::PolicyBroken, Step::Decide, message)
         })?;
         let hold = Hold::open(inner, id)?;
-        refuse_second(inner, id, &hold)?;
+        let before = ShimRecord::of(inner, id, &hold.bundle)?;
+        refuse_second(inner, id, &hold, before.as_ref(), &address)?;
         let sockets = open_sockets(inner)?;
         let root = Some(config.runtime_root.as_str()).filter(|root| !root.is_empty()).unwrap_or(DEFAULT_RUNTIME_ROOT);
         let record = ShimRecord {
             kind,
-            boot: boot_id().unwrap_or_default(),
+            boot: boot_id().ok_or_else(no_boot_id)?,
             bundle: hold.bundle.identity().ok_or_else(|| no_identity(&hold.bundle))?,
             address,
             socket: None,
@@ -199,7 +238,8 @@ impl Launch {
         let work_dir = Arc::new(hold.work_dir.reopen().at_step(Step::StartShim)?);
         let kept = KeptShim::make(inner, id)?;
         let handles = Handles { work_dir, records: Arc::clone(&kept.directory), sockets };
-        let mut launch = Self { hold, handles, kept, socket: None, socket_name, record, config };
+        let made = Made::default();
+        let mut launch = Self { hold, handles, kept, socket: None, socket_name, record, config, before, made };
         match launch.listen() {
             Ok(()) => Ok(launch),
             Err(error) => Err(launch.undo(None, error)),
@@ -260,6 +300,7 @@ impl Launch {
             let value = std::path::absolute(value).unwrap_or_else(|_| value.clone());
             environment.push((name.into(), value.into()));
         }
+        environment.push((MARK.into(), self.hold.bundle.path().into()));
         let program = Program {
             binary: options.binary.clone(),
             name: OsString::from("containerd-shim"),
@@ -267,6 +308,7 @@ impl Launch {
             environment,
             bundle: self.hold.bundle.path().to_owned(),
         };
+        self.made.fifos = self.hold.work_dir.metadata_at(&Name::SHIM_STDOUT).is_err();
         let Some(socket) = &self.socket else { return Err(no_identity(&self.hold.bundle)) };
         match &options.monitor {
             Some(binary) => {
@@ -307,7 +349,8 @@ impl Launch {
     }
 
     /// Writes `address` and `shim.pid`: who finds the one can connect, who finds both can check.
-    pub(super) fn file(&self, process: Process) -> Result<()> {
+    fn file(&mut self, process: Process) -> Result<()> {
+        self.made.files = true;
         let bundle = &self.hold.bundle;
         bundle.write_file(&Name::ADDRESS, self.record.address.as_bytes(), 0o600).at_step(Step::RecordShim)?;
         bundle.write_file(&Name::SHIM_PID, process.pid.to_string().as_bytes(), 0o600).at_step(Step::RecordShim)
@@ -324,7 +367,7 @@ impl Launch {
     }
 
     /// Takes everything back that starting a shim has made.
-    pub(super) fn undo(mut self, process: Option<Process>, mut error: Error) -> Error {
+    fn undo(mut self, process: Option<Process>, mut error: Error) -> Error {
         self.socket = None;
         if let Some(process) = process
             && process.pid != std::process::id()
@@ -336,15 +379,20 @@ impl Launch {
                     error.note(format!("the shim has ended by itself{}", self.last_words()))
                 }
                 Ok(Some(shim)) if shim.end(Signal::KILL, super::KILL_PATIENCE) == Ok(true) => error,
-                _ => error.note(format!("the shim (pid {}) may still be running", process.pid)),
+                // What is known of it stays, for whoever deletes the bundle.
+                _ => return error.note(format!("the shim (pid {}) may still be running", process.pid)),
             };
         }
         let mut leftovers = Vec::new();
-        for name in [Name::SHIM_PID, Name::ADDRESS] {
-            leftovers.extend(self.hold.bundle.unlink_if_there(&name).err());
+        if self.made.files {
+            for name in [Name::SHIM_PID, Name::ADDRESS] {
+                leftovers.extend(self.hold.bundle.unlink_if_there(&name).err());
+            }
         }
-        for name in [Name::SHIM_STDOUT, Name::SHIM_STDERR] {
-            leftovers.extend(self.hold.work_dir.unlink_if_there(&name).err());
+        if self.made.fifos {
+            for name in [Name::SHIM_STDOUT, Name::SHIM_STDERR] {
+                leftovers.extend(self.hold.work_dir.unlink_if_there(&name).err());
+            }
         }
         if let Some(socket) = self.record.socket {
             leftovers.extend(remove_own_socket(&self.handles.sockets, &self.socket_name, socket).err());
@@ -352,33 +400,26 @@ impl Launch {
         for failure in leftovers {
             error = error.note(format!("left behind: {failure}"));
         }
-        match self.kept.remove() {
+        let restored = match &self.before {
+            Some(before) => before.write(&self.handles.records),
+            None => self.kept.remove(),
+        };
+        match restored {
             Ok(()) => error,
             Err(left) => error.note(left.to_string()),
         }
     }
 }
 
-/// Refuses to start a second shim for a bundle.
-fn refuse_second(inner: &Arc<Inner>, id: &BundleId, hold: &Hold) -> Result<()> {
-    let on_record = ShimRecord::of(inner, id, &hold.bundle)?;
-    let mut pids: Vec<u32> = on_record.iter().filter_map(|record| Some(record.process?.pid)).collect();
-    if let Ok(on_file) = OnFile::read(inner, id, true) {
-        pids.extend(on_file.pid);
-    }
-    for pid in pids {
-        if let Some(shim) = find_shim(pid, on_record.as_ref(), &hold.bundle).at_step(Step::StartShim)? {
-            let message = format!("the bundle has a shim already, which is running (pid {})", shim.pid());
-            return Err(Error::new(ErrorKind::ShimAlive, Step::StartShim, message).at(hold.bundle.path()));
-        }
-    }
-    Ok(())
-}
-
 fn own_binary() -> Result<PathBuf> {
     std::env::current_exe().map_err(|error| {
         Error::new(ErrorKind::Shim, Step::StartShim, format!("cannot find this program's own binary: {error}"))
     })
+}
+
+fn no_boot_id() -> Error {
+    let message = "cannot tell which boot this is; is /proc mounted?".to_owned();
+    Error::new(ErrorKind::Filesystem, Step::StartShim, message)
 }
 
 fn no_identity(directory: &Directory) -> Error {

@@ -18,7 +18,7 @@ impl Directory {
         let hidden = name.hidden().map_err(|errno| Failure::new("getrandom", self.path_of(name), errno))?;
         self.create_file(&hidden, content, mode, None, false)?;
         self.replace(&hidden, name).inspect_err(|_| {
-            if let Err(failure) = self.unlink(&hidden) {
+            if let Err(failure) = self.unlink_if_there(&hidden) {
                 tracing::warn!(%failure, "cannot take a new file back");
             }
         })

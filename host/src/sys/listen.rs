@@ -58,8 +58,14 @@ pub(crate) fn remove_own_socket(directory: &Directory, name: &Name, identity: Fi
 }
 
 /// Connects to an abstract name.
+///
+/// Programs built by Go before 1.21 count a closing NUL to the name, as shims of that age do.
 pub(crate) fn dial_abstract(name: &str) -> rustix::io::Result<OwnedFd> {
-    dial_address(&SocketAddrUnix::new_abstract_name(name.as_bytes())?)
+    let dial = |name: &[u8]| dial_address(&SocketAddrUnix::new_abstract_name(name)?);
+    match dial(&[name.as_bytes(), b"\0"].concat()) {
+        Err(Errno::CONNREFUSED | Errno::NAMETOOLONG) => dial(name.as_bytes()),
+        dialled => dialled,
+    }
 }
 
 /// The user who called `listen` on the other side (`SO_PEERCRED` of unix(7)).

@@ -28,6 +28,10 @@ pub(crate) struct ShimProcess {
     handle: OwnedFd,
 }
 
+/// The variable that shims and what they start have in their environment: others may happen to run
+/// in a bundle too, such as the shell of somebody who looks at it.
+pub(crate) const MARK: &str = "DUNNAGE_BUNDLE";
+
 impl ShimProcess {
     /// Finds the shim of a bundle by the process id on file; `None` if it is gone.
     ///
@@ -54,8 +58,8 @@ impl ShimProcess {
         Ok(found.filter(|_| start_time(pid) == Some(started)))
     }
 
-    /// All processes that run in a bundle: the shim that was started and never recorded, and what
-    /// it has started there (runc).
+    /// The shim that was started in a bundle and never recorded, and what it has started there
+    /// (runc): they carry the mark.
     pub(crate) fn all_in(bundle: &Directory) -> Result<Vec<Self>> {
         let fail = |error: std::io::Error| {
             Failure::new("readdir", "/proc", Errno::from_io_error(&error).unwrap_or(Errno::IO))
@@ -66,7 +70,7 @@ impl ShimProcess {
             let pid = entry.map_err(fail)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
             let Some(pid) = pid.filter(|pid| *pid != std::process::id()) else { continue };
             let there = metadata_of_target(Path::new(&format!("/proc/{pid}/cwd")));
-            if there.is_ok_and(|target| Some(target.identity()) == bundle.identity()) {
+            if there.is_ok_and(|target| Some(target.identity()) == bundle.identity()) && is_marked(pid) {
                 found.extend(Self::find(pid, bundle)?);
             }
         }
@@ -129,6 +133,20 @@ impl ShimProcess {
     fn fail(&self, call: &'static str, errno: Errno) -> Failure {
         Failure::new(call, format!("/proc/{}", self.pid()), errno)
     }
+}
+
+/// Whether a process has children (proc_pid_task_children(5)); not if the kernel does not tell.
+#[cfg(feature = "shim")]
+pub(crate) fn has_children(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| std::fs::read(thread.path().join("children")).is_ok_and(|pids| !pids.is_empty()))
+}
+
+fn is_marked(pid: u32) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment
+        .split(|byte| *byte == 0)
+        .any(|variable| variable.strip_prefix(MARK.as_bytes()).is_some_and(|value| value.starts_with(b"=")))
 }
 
 /// When a process was started, in clock ticks since the machine was (field 22 of

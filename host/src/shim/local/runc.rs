@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::LocalConfig;
 use super::answer::{Answer, failed};
+use crate::sys::MARK;
 use crate::sys::descriptors::keep_descriptors_private;
 
 /// What a command of ours gets of the environment.
@@ -102,7 +103,7 @@ impl Runc {
         let verb = arguments.next();
         let name = verb.as_ref().map(|verb| verb.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
         let mut command = Command::new(&self.program);
-        command.env_clear().env("PATH", DEFAULT_PATH);
+        command.env_clear().env("PATH", DEFAULT_PATH).env(MARK, &self.bundle);
         command.envs(ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.arg("--root").arg(&self.root).arg("--log").arg(self.log()).args(["--log-format", "json"]);
         if self.systemd_cgroup {
