@@ -30,7 +30,7 @@ use self::places::Places;
 #[cfg(feature = "shim")]
 pub(crate) use self::{
     hold::Hold,
-    inspect::{find_shim, open as open_bundle},
+    inspect::{find_shim, lend as lend_to_read, open as open_bundle},
     on_file::OnFile,
     places::socket_name,
     runtime::{DEFAULT_RUNTIME_ROOT, Runtime},

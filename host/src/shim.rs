@@ -15,13 +15,14 @@ mod log;
 mod monitor;
 mod options;
 pub mod protocol;
+mod second;
 mod serve;
 mod start;
 mod status;
 mod supervise;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -34,12 +35,14 @@ use self::start::Served;
 pub use self::status::TaskStatus;
 use crate::Dunnage;
 use crate::bundle::BundleId;
-use crate::bundles::{Hold, Inner, KeptShim, socket_name};
+use crate::bundles::{Hold, Inner, KeptShim, ShimRecord, socket_name};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::ambient::open_trusted;
-use crate::sys::{ShimProcess, remove_dead_socket};
+use crate::sys::{ShimProcess, has_children, remove_dead_socket};
 
+/// How long a shim may take to publish what has happened to a container that was deleted.
+const LAST_EVENTS: Duration = Duration::from_millis(500);
 /// How long to wait for a process that was killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -62,6 +65,8 @@ pub struct Shim {
     inner: Arc<Inner>,
     /// What this process serves itself.
     served: Option<Served>,
+    /// Whether it is served by a process that has more to do than that.
+    is_guest: bool,
 }
 
 impl Shim {
@@ -88,9 +93,14 @@ impl Shim {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`] if it has not ended in time, and then it may end later.
+    /// [`ErrorKind::Timeout`] if it has not ended in time, and then it may end later;
+    /// [`ErrorKind::Unsupported`] if another owner of a [`Dunnage::local_shim`] serves it.
     pub async fn stop(self, how: Stop, patience: Duration) -> Result<()> {
-        blocking(move || self.end(how, patience)).await
+        blocking(move || {
+            let hold = Hold::open(&self.inner, &self.id);
+            self.end(how, patience, hold.as_ref().ok())
+        })
+        .await
     }
 
     /// Ends the shim of a container that was deleted, and removes what is on file about it.
@@ -101,8 +111,22 @@ impl Shim {
     pub async fn remove(self) -> Result<()> {
         let (inner, id) = (Arc::clone(&self.inner), self.id.clone());
         blocking(move || {
-            self.end(Stop::Kill, KILL_PATIENCE)?;
-            let hold = Hold::open(&inner, &id)?;
+            let hold = Hold::open(&inner, &id);
+            if !self.is_guest {
+                // It starts a program for each of its last events.
+                let deadline = Instant::now() + LAST_EVENTS;
+                while has_children(self.pid) && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            let pid = self.pid;
+            self.end(Stop::Kill, KILL_PATIENCE, hold.as_ref().ok())?;
+            let hold = hold?;
+            let on_record = ShimRecord::of(&inner, &id, &hold.bundle)?;
+            if on_record.is_some_and(|record| record.process.is_some_and(|process| process.pid != pid)) {
+                // Another one has taken its place.
+                return Ok(());
+            }
             for (directory, name) in [
                 (&hold.bundle, Name::SHIM_PID),
                 (&hold.bundle, Name::ADDRESS),
@@ -116,9 +140,18 @@ impl Shim {
         .await
     }
 
-    fn end(mut self, how: Stop, patience: Duration) -> Result<()> {
+    /// Ends the shim. Its socket goes only while the bundle is held: nobody may be binding a new
+    /// one there.
+    fn end(mut self, how: Stop, patience: Duration, hold: Option<&Hold>) -> Result<()> {
         if self.served.take().is_some() {
             return Ok(());
+        }
+        if self.is_guest {
+            let message = format!(
+                "the shim is served by process {}, which may have more to do; end the container, or that process",
+                self.pid
+            );
+            return Err(Error::new(ErrorKind::Unsupported, Step::StopShim, message));
         }
         let (signal, name) = match how {
             Stop::Ask => (Signal::TERM, "SIGTERM"),
@@ -129,7 +162,8 @@ impl Shim {
             let message = format!("the shim (pid {pid}) got {name} and has not ended in {seconds} s");
             return Err(Error::new(ErrorKind::Timeout, Step::StopShim, message));
         }
-        if let Some(name) = socket_name(&self.inner, &self.address)
+        if hold.is_some()
+            && let Some(name) = socket_name(&self.inner, &self.address)
             && let Ok(sockets) = open_trusted(self.inner.socket_root())
             && let Err(failure) = remove_dead_socket(&sockets, &name)
         {
@@ -149,7 +183,8 @@ impl Dunnage {
     /// Starts the shim of a bundle, and connects to it. Similar to `ShimRemote` of containerd.
     ///
     /// Needs a tokio runtime with I/O and time. If it fails nothing is left of the attempt, or the
-    /// error names it.
+    /// error names it. A shim that nobody waits for any more, because the future was dropped, is
+    /// removed as soon as it is up.
     ///
     /// # Errors
     ///

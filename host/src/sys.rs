@@ -41,7 +41,7 @@ pub(crate) use mount::{Mounting, mount_below};
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;
 #[cfg(feature = "shim")]
-pub(crate) use process::start_time;
+pub(crate) use process::{MARK, has_children, start_time};
 pub(crate) use process::{ShimProcess, boot_id, effective_ids};
 #[cfg(feature = "shim")]
 pub(crate) use socket::dial;

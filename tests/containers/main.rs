@@ -1,7 +1,9 @@
 //! Real containers, run by containerd's shim and runc. All of it takes root.
 
 mod crash;
+mod generations;
 mod interchange;
+mod kept;
 mod methods;
 mod run;
 mod shim;

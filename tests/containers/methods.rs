@@ -14,14 +14,14 @@ use dunnage_tests::scratch::id;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn block_on(work: impl Future<Output = ()>) {
+pub(crate) fn block_on(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(work);
     // What has ended is noted by tasks.
     runtime.shutdown_timeout(PATIENCE);
 }
 
-fn options(node: &Node) -> StartOptions {
+pub(crate) fn options(node: &Node) -> StartOptions {
     let mut options = StartOptions::default();
     // Our own binary answers `publish`; the test's would not.
     options.publisher = Some(dunnage_tests::binary::path(dunnage_tests::binary::Build::Default).to_owned());
@@ -34,20 +34,24 @@ fn options(node: &Node) -> StartOptions {
 async fn start(node: &Node, dunnage: &Dunnage, kind: ShimKind, options: StartOptions) -> (Shim, CreateTaskRequest) {
     let spec = node.spec(Base::Plain, "web", &["/bin/sleep", "1000"], false);
     dunnage.create(&id("web"), &Spec::read_file(spec, u64::MAX).expect("a spec")).expect("a bundle");
+    started(node, dunnage, kind, options).await
+}
+
+fn mount(kind: &str, source: &str, options: Vec<String>) -> Mount {
+    Mount { type_: kind.to_owned(), source: source.to_owned(), options, ..Mount::default() }
+}
+
+/// The same for a bundle that is there.
+async fn started(node: &Node, dunnage: &Dunnage, kind: ShimKind, options: StartOptions) -> (Shim, CreateTaskRequest) {
     let shim = match kind {
         ShimKind::Remote => dunnage.start_shim(&id("web"), options).await.expect("a shim"),
         ShimKind::Local => dunnage.local_shim(&id("web"), options).await.expect("a shim"),
     };
-    let mount = Mount {
-        type_: "bind".to_owned(),
-        source: node.rootfs(Base::Plain).to_str().expect("UTF-8").to_owned(),
-        options: vec!["rbind".to_owned()],
-        ..Mount::default()
-    };
+    let rootfs = node.rootfs(Base::Plain);
     let request = CreateTaskRequest {
         id: "web".to_owned(),
         bundle: node.scratch.bundle("web").to_str().expect("UTF-8").to_owned(),
-        rootfs: vec![mount],
+        rootfs: vec![mount("bind", rootfs.to_str().expect("UTF-8"), vec!["rbind".to_owned()])],
         ..CreateTaskRequest::default()
     };
     (shim, request)
@@ -115,6 +119,49 @@ fn privileged_every_method_answers() {
         let exits: Vec<_> = events.iter().map(|event| (event.id.as_deref(), event.exit_status)).collect();
         assert!(exits.contains(&(Some("web"), Some(137))) && exits.contains(&(Some("more"), Some(3))), "{exits:?}");
         node.expect_nothing_left();
+    }
+}
+
+#[test]
+fn privileged_a_rootfs_of_layers_and_one_that_is_read_only() {
+    if !possible("privileged_a_rootfs_of_layers_and_one_that_is_read_only") {
+        return;
+    }
+    for kind in [ShimKind::Remote, ShimKind::Local] {
+        for (program, layers) in [("echo x > /tmp/written", true), ("! echo x > /tmp/written", false)] {
+            let node = Node::with(kind);
+            let dunnage = node.scratch.dunnage();
+            let path = |name: &str| node.scratch.path().join(name).to_str().expect("UTF-8").to_owned();
+            let lower = node.rootfs(Base::Plain).to_str().expect("UTF-8").to_owned();
+            block_on(async {
+                let spec = node.spec(Base::Plain, "web", &["/bin/sh", "-c", program], false);
+                dunnage.create(&id("web"), &Spec::read_file(spec, u64::MAX).expect("a spec")).expect("a bundle");
+                let (shim, mut request) = started(&node, &dunnage, kind, options(&node)).await;
+                request.rootfs = if layers {
+                    // overlay(5) wants the upper and the work directory on a file system of its liking.
+                    [path("upper"), path("work")].iter().for_each(|layer| std::fs::create_dir(layer).expect("a layer"));
+                    let options = [
+                        format!("lowerdir={lower}"),
+                        format!("upperdir={}", path("upper")),
+                        format!("workdir={}", path("work")),
+                    ];
+                    vec![mount("overlay", "overlay", options.to_vec())]
+                } else {
+                    vec![mount("bind", &lower, ["rbind", "ro"].map(str::to_owned).to_vec())]
+                };
+                let client = shim.client().clone();
+                client.create(&request).await.expect("Create");
+                client.start("web").await.expect("Start");
+                assert_eq!(client.wait("web").await.expect("Wait").exit_status, 0, "{kind:?} {program}");
+                client.delete().await.expect("Delete");
+                drop(client);
+                shim.remove().await.expect("remove the shim");
+            });
+            assert_eq!(std::fs::read(node.rootfs(Base::Plain).join("tmp/written")).ok(), None);
+            assert_eq!(std::fs::read(path("upper") + "/tmp/written").ok(), layers.then(|| b"x\n".to_vec()));
+            dunnage.delete(&id("web"), false).expect("delete");
+            node.expect_nothing_left();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use dunnage_tests::containers::{BASES, Base, Node, each_shim};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::Value;
 
 #[test]
 fn privileged_the_exit_code_is_the_containers() {
@@ -89,10 +90,12 @@ fn signalled(node: &Node, base: Base, program: &[&str], signals: &[Signal]) -> O
 fn privileged_signals_are_passed_on() {
     each_shim("privileged_signals_are_passed_on", |node| {
         for base in BASES {
+            let sleep = "echo ready; exec /bin/sleep 1000";
             // The init of a pid namespace gets only what it handles; the rest is done for it.
             assert_eq!(signalled(node, base, &["/bin/cat"], &[Signal::TERM]), Some(143));
             node.expect_nothing_left();
             assert_eq!(signalled(node, base, &["/bin/cat"], &[Signal::INT]), Some(130));
+            assert_eq!(signalled(node, base, &["/bin/sh", "-c", sleep], &[Signal::TERM]), Some(143));
             let handled = "trap 'exit 7' TERM; trap : USR1; echo ready; while :; do /bin/sleep 0.01; done";
             assert_eq!(signalled(node, base, &["/bin/sh", "-c", handled], &[Signal::USR1, Signal::TERM]), Some(7));
             node.expect_nothing_left();
@@ -103,24 +106,13 @@ fn privileged_signals_are_passed_on() {
 #[test]
 fn privileged_a_signal_at_any_time_leaves_nothing() {
     each_shim("privileged_a_signal_at_any_time_leaves_nothing", |node| {
-        for step in 0..25 {
+        for step in 0..50 {
             let mut command = node.command(Base::Plain, "early", &["/bin/sleep", "1000"], &["--rm"]);
             let mut child = command.stdin(Stdio::null()).spawn().expect("start");
-            thread::sleep(Duration::from_millis(step * 6));
+            thread::sleep(Duration::from_millis(step * 4));
             let signal = if step % 2 == 0 { Signal::TERM } else { Signal::INT };
             kill_process(Pid::from_child(&child), signal).expect("kill");
-            let mut rounds = 0;
-            let status = loop {
-                if let Some(status) = child.try_wait().expect("a status") {
-                    break status;
-                }
-                thread::sleep(Duration::from_millis(10));
-                rounds += 1;
-                // One that comes while runc's init becomes the program can be lost: people try again.
-                if rounds % 300 == 0 {
-                    kill_process(Pid::from_child(&child), signal).expect("kill");
-                }
-            };
+            let status = child.wait().expect("a status");
             let number = signal.as_raw();
             // Before it can catch anything the signal simply ends it.
             assert!(
@@ -189,6 +181,14 @@ fn privileged_many_run_side_by_side() {
                 });
             }
         });
+        let events = node.dunnage(["events"]).expect(0).stdout;
+        for number in 0..20 {
+            let told = |event: &str| {
+                let event: Value = serde_json::from_str(event).expect("an event");
+                event["id"] == format!("many-{number}") && event["exit_status"] == number
+            };
+            assert!(events.lines().any(told), "the end of {number}: {events}");
+        }
         node.expect_nothing_left();
     });
 }
@@ -211,6 +211,29 @@ fn privileged_what_cannot_run_is_told_and_leaves_nothing() {
         assert!(node.scratch.bundle("there").join("config.json").exists());
         node.dunnage(["delete", "there"]).expect(0);
         node.expect_nothing_left();
+    });
+}
+
+#[test]
+fn privileged_a_detached_container_is_removed_at_its_end() {
+    each_shim("privileged_a_detached_container_is_removed_at_its_end", |node| {
+        for (program, ends) in [(&["/bin/sleep", "0.3"], true), (&["/bin/sleep", "1000"], false)] {
+            let id = if ends { "short" } else { "long" };
+            let mut command = node.command(Base::Plain, id, program, &["--rm", "--detach"]);
+            assert_eq!(run(&mut command, []).expect(0).stdout, format!("{id}\n"));
+            if !ends {
+                assert_eq!(node.dunnage(["list", "--status", "-o", "json"]).expect(0).json()[0]["status"], "running");
+                node.dunnage(["delete", id]).expect(6);
+                node.dunnage(["delete", id, "--force"]).expect(0);
+            }
+            for _ in 0..500 {
+                if !node.scratch.bundle(id).exists() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            node.expect_nothing_left();
+        }
     });
 }
 

@@ -85,9 +85,16 @@ fn privileged_the_shim_gets_nothing_it_does_not_need() {
         assert!(environment.contains(&format!("{name}={}", value.display())), "{environment}");
     }
     assert!(
-        names
-            .iter()
-            .all(|name| ["PATH", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "DUNNAGE_STATE", "DUNNAGE_ROOT"].contains(name)),
+        names.iter().all(|name| [
+            "PATH",
+            "LANG",
+            "TMPDIR",
+            "XDG_RUNTIME_DIR",
+            "DUNNAGE_STATE",
+            "DUNNAGE_ROOT",
+            "DUNNAGE_BUNDLE"
+        ]
+        .contains(name)),
         "{names:?}"
     );
     for entry in fs::read_dir(format!("{process}/fd")).expect("its descriptors") {
