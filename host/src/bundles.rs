@@ -10,8 +10,10 @@ mod lend;
 mod lock;
 #[cfg(feature = "shim")]
 mod on_file;
+mod pairing;
 mod places;
 mod records;
+mod recover;
 mod running;
 mod runtime;
 mod shim_record;
@@ -27,6 +29,7 @@ pub(crate) use self::lock::{Locked, Waiting};
 #[cfg(feature = "shim")]
 pub(crate) use self::places::Base;
 use self::places::Places;
+pub use self::recover::{Fate, Finding, Leftover, RecoverOptions, Recovery};
 #[cfg(feature = "shim")]
 pub(crate) use self::{
     hold::Hold,
@@ -145,6 +148,21 @@ impl Dunnage {
     /// the error names what is left behind.
     pub fn delete(&self, id: &BundleId, force: bool) -> Result<Deletion> {
         delete::delete(&self.0, id, force).map_err(|error| error.during(|| format!("delete {id}")))
+    }
+
+    /// Finds what crashes and reboots have left, and removes it: staging and trash, work
+    /// directories without a bundle, bundles of an earlier boot, and what shims have left that are
+    /// gone or were never started.
+    ///
+    /// Safe at any time, also beside other calls and other recoveries: it takes only what nobody
+    /// has the lock of. What cannot be decided on stays, and [`Recovery::is_undecided`] says so.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPaired`](crate::ErrorKind::NotPaired), with nothing changed, if the state and the root
+    /// directory do not belong together by what is on record in them; and if that cannot be read.
+    pub fn recover(&self, options: &RecoverOptions) -> Result<Recovery> {
+        recover::recover(&self.0, options).map_err(|error| error.during(|| "recover".to_owned()))
     }
 
     /// The host's group id that GID 0 of the container is mapped to; 0 if it is not remapped.

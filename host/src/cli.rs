@@ -8,6 +8,7 @@ mod failure;
 mod global;
 mod output;
 mod policy;
+mod recover;
 mod run;
 mod serve;
 mod shim;
@@ -50,6 +51,7 @@ enum Command {
     Policy(policy::Policy),
     Events(events::Events),
     Publish(events::Publish),
+    Recover(recover::Recover),
     #[command(subcommand)]
     Bench(bench::Bench),
     Completions(Completions),
@@ -101,6 +103,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Policy(command) => command.run(global),
         Command::Events(command) => command.run(global),
         Command::Publish(command) => command.run(global),
+        Command::Recover(command) => command.run(global),
         Command::Bench(command) => command.run(global),
         Command::Completions(command) => {
             let mut script = Vec::new();

@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Shim,
     /// The shim has no such task or process.
     NoTask,
+    /// The state and the root directory do not belong together.
+    NotPaired,
     /// Somebody did not answer in time.
     Timeout,
     /// What was published is no event, or too large.
@@ -86,6 +88,7 @@ impl ErrorKind {
             Self::Filesystem => "filesystem",
             Self::Shim => "shim",
             Self::NoTask => "no-task",
+            Self::NotPaired => "not-paired",
             Self::Timeout => "timeout",
             Self::InvalidEvent => "invalid-event",
             Self::PolicyRejected => "policy-rejected",
@@ -170,6 +173,10 @@ pub enum Step {
     PublishEvent,
     /// Reading the events on record.
     ReadEvents,
+    /// Finding out which state and which root directory belong together.
+    Pair,
+    /// Looking for what a crash has left, and removing it.
+    Recover,
 }
 
 impl Step {
@@ -212,6 +219,8 @@ impl Step {
             Self::RunTask => "run-task",
             Self::PublishEvent => "publish-event",
             Self::ReadEvents => "read-events",
+            Self::Pair => "pair",
+            Self::Recover => "recover",
         }
     }
 }

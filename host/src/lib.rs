@@ -72,7 +72,9 @@ mod spec;
 mod sys;
 
 pub use bundle::{Bundle, BundleId};
-pub use bundles::{Created, Deletion, Dunnage, Inspection, Listed, Scope};
+pub use bundles::{
+    Created, Deletion, Dunnage, Fate, Finding, Inspection, Leftover, Listed, RecoverOptions, Recovery, Scope,
+};
 pub use config::{Builder, GroupRanges};
 pub use error::{Error, ErrorKind, Result, Step};
 pub use limits::Limits;

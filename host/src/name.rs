@@ -42,17 +42,17 @@ impl Name {
     pub(crate) const SHIMS: Self = Self(Cow::Borrowed(c"shims"));
     /// What is on record of one of them.
     pub(crate) const RECORD: Self = Self(Cow::Borrowed(c"record.json"));
+    /// Which state and which root belong together.
+    pub(crate) const PAIR: Self = Self(Cow::Borrowed(c"pair.json"));
+    /// Which bundles are of an earlier boot.
+    pub(crate) const EARLIER: Self = Self(Cow::Borrowed(c"earlier.jsonl"));
     /// The shim's address.
-    #[cfg(feature = "shim")]
     pub(crate) const ADDRESS: Self = Self(Cow::Borrowed(c"address"));
     /// The shim's process id.
-    #[cfg(feature = "shim")]
     pub(crate) const SHIM_PID: Self = Self(Cow::Borrowed(c"shim.pid"));
     /// The FIFO that a shim writes its output to.
-    #[cfg(feature = "shim")]
     pub(crate) const SHIM_STDOUT: Self = Self(Cow::Borrowed(c"shim.stdout.log"));
     /// The FIFO that a shim writes its errors to.
-    #[cfg(feature = "shim")]
     pub(crate) const SHIM_STDERR: Self = Self(Cow::Borrowed(c"shim.stderr.log"));
     /// The FIFO of a container's standard input.
     #[cfg(feature = "shim")]
@@ -93,6 +93,15 @@ impl Name {
         let shown: String = self.to_string().chars().take(if self.0.count_bytes() > 76 { 40 } else { 76 }).collect();
         let hidden = format!(".{shown}.{:016x}", random);
         Self::new(hidden).map_err(|_| Errno::NAMETOOLONG)
+    }
+
+    /// Whether the name has the form of [`Name::hidden`]: a leftover of ours, if it is no longer used.
+    pub(crate) fn is_own_hidden(&self) -> bool {
+        let parts = self.as_text().and_then(|text| text.strip_prefix('.')?.rsplit_once('.'));
+        parts.is_some_and(|(shown, random)| {
+            let is_hex = random.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+            !shown.is_empty() && random.len() == 16 && is_hex
+        })
     }
 
     /// Whether the name starts with a dot, as those of staging directories and of trash do.
@@ -173,5 +182,9 @@ mod tests {
         assert!(one.is_hidden() && !name.is_hidden());
         assert!(one.to_string().starts_with(".web-1."));
         assert_ne!(one, name.hidden().unwrap());
+        assert!(one.is_own_hidden() && Name::new("a.b").unwrap().hidden().unwrap().is_own_hidden());
+        for other in [".web-1", ".web-1.0123456789abcde", "web-1.0123456789abcdef", "..0123456789abcdef", ".dunnage"] {
+            assert!(!Name::new(other).unwrap().is_own_hidden(), "{other}");
+        }
     }
 }

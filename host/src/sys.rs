@@ -8,7 +8,6 @@ mod create;
 #[cfg(feature = "shim")]
 pub(crate) mod descriptors;
 mod directory;
-#[cfg(feature = "shim")]
 mod files;
 #[cfg(feature = "shim")]
 mod listen;

@@ -1,7 +1,6 @@
 //! SIGKILL of the shim, of our process, of both, at every stage of `run`: what is said afterwards
 //! is true, and deleting works.
 
-use std::fs;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -31,16 +30,6 @@ fn shims(node: &Node) -> Vec<u32> {
 /// itself: an init that belongs to no container yet, which nobody knows.
 fn end_orphans(node: &Node) {
     node.processes().into_iter().filter(|(_, line)| line.starts_with("runc init")).for_each(|(pid, _)| kill(pid));
-}
-
-/// Removes the staging directory of a create that was killed: it is in nobody's way.
-fn discard_staging(node: &Node) {
-    for entry in fs::read_dir(node.scratch.state().join("default")).into_iter().flatten() {
-        let entry = entry.expect("an entry");
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(".victim.")) {
-            fs::remove_dir_all(entry.path()).expect("a leftover");
-        }
-    }
 }
 
 /// Whether nothing runs but what may take a moment to end.
@@ -100,7 +89,7 @@ fn killed_at(node: &Node, victim: Victim, delay: Duration) {
         _ => panic!("{what}: {gently:?}"),
     }
     assert!(is_quiet(node), "{what}: {:?}", node.processes());
-    discard_staging(node);
+    node.dunnage(["recover"]).expect(0);
     node.expect_only_cgroups_left();
 }
 

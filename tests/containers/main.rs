@@ -5,5 +5,6 @@ mod generations;
 mod interchange;
 mod kept;
 mod methods;
+mod recover;
 mod run;
 mod shim;

@@ -239,6 +239,7 @@ impl Node {
             // What stays are the directories of namespaces, and the stream of events.
             .filter(|line| {
                 !line.starts_with(".dunnage/events")
+                    && !line.starts_with(".dunnage/pair.json ")
                     && !line.starts_with(".dunnage d")
                     && !line.starts_with(".dunnage/shims d")
             })

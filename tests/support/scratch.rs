@@ -86,9 +86,11 @@ impl Scratch {
     }
 
     /// Everything below the directory, one line each: kind, mode, owner, size and path, sorted.
-    /// Links are not followed.
+    /// Links are not followed. The record of which state and root belong together, which the first
+    /// bundle brings and which lasts, is left out.
     pub fn tree(&self) -> Vec<String> {
-        tree(self.path())
+        let lasts = |line: &String| line.contains("/.dunnage d") || line.contains("/.dunnage/pair.json ");
+        tree(self.path()).into_iter().filter(|line| !lasts(line)).collect()
     }
 }
 

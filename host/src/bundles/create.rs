@@ -7,7 +7,8 @@ use rustix::io::Errno;
 use super::Inner;
 use super::lend::{Lendable, lend};
 use super::lock::{Locked, Waiting};
-use super::places::{PASSABLE, check_owner};
+use super::pairing::Pairing;
+use super::places::{PASSABLE, Places, check_owner};
 use super::staging::{Staging, exists};
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
@@ -37,7 +38,7 @@ pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<u
         site.publish(&built, spec, inner.config.durable)?;
         Ok(built.remapped_gid)
     });
-    published.map_err(|error| site.undo(error))
+    published.map_err(|error| site.undo(&inner.places, error))
 }
 
 /// The directories of one call, locked, and what of them it has made itself.
@@ -50,6 +51,8 @@ struct Site {
     staging: Staging,
     published: bool,
     made: Vec<Made>,
+    /// The state and the root, if this call has paired them.
+    pairing: Option<Pairing>,
 }
 
 impl Lendable for Site {
@@ -66,7 +69,7 @@ impl Site {
             let mut made = Vec::new();
             match Self::open_once(inner, &namespace, &name, waiting, &mut made) {
                 Err(error) => {
-                    let error = take_back(made, error);
+                    let error = noted(error, take_back(made));
                     let vanished = error.errno() == Some(Errno::NOENT.raw_os_error());
                     if !vanished || attempt == ATTEMPTS {
                         return Err(error);
@@ -84,6 +87,14 @@ impl Site {
     fn open_once(inner: &Inner, namespace: &Name, name: &Name, waiting: Waiting, made: &mut Vec<Made>) -> Result<Self> {
         let bundles = inner.places.state.namespace_or_make(namespace, made)?;
         let work_dirs = inner.places.root.namespace_or_make(namespace, made)?;
+        let pairing = inner.places.pair(&bundles, &work_dirs, waiting, made)?;
+        match Self::open_in(bundles, work_dirs, name, waiting) {
+            Ok(site) => Ok(Self { pairing, ..site }),
+            Err(error) => Err(withdraw(pairing, &inner.places, error)),
+        }
+    }
+
+    fn open_in(bundles: Arc<Directory>, work_dirs: Arc<Directory>, name: &Name, waiting: Waiting) -> Result<Self> {
         let (work_dir, made_work_dir) = open_work_dir(&work_dirs, name, waiting)?;
         let staging = match bundles.metadata_at(name) {
             Err(failure) if failure.errno() == Errno::NOENT => Staging::make(&bundles, name),
@@ -100,6 +111,7 @@ impl Site {
                 staging,
                 published: false,
                 made: Vec::new(),
+                pairing: None,
             }),
             Err(error) if made_work_dir => Err(remove_work_dir(&work_dirs, name, error)),
             Err(error) => Err(error),
@@ -122,6 +134,9 @@ impl Site {
         }
         self.staging.publish(&self.bundles, &self.name, durable)?;
         self.published = true;
+        if let Some(pairing) = self.pairing.take() {
+            pairing.settle();
+        }
         if durable {
             self.bundles.sync().at_step(Step::Publish)?;
         }
@@ -129,7 +144,7 @@ impl Site {
     }
 
     /// Takes back what this call has made, and nothing else (defect D6).
-    fn undo(self, mut error: Error) -> Error {
+    fn undo(self, places: &Places, mut error: Error) -> Error {
         if self.published {
             return error.note("the bundle is there, but may not outlive a power loss");
         }
@@ -140,7 +155,7 @@ impl Site {
             error = remove_work_dir(&self.work_dirs, &self.name, error);
         }
         drop(self.work_dir);
-        take_back(self.made, error)
+        noted(withdraw(self.pairing, places, error), take_back(self.made))
     }
 }
 
@@ -163,7 +178,7 @@ pub(super) fn names(id: &BundleId) -> Result<(Name, Name)> {
 }
 
 /// Opens the work directory, or makes it. One that is there is used as it is.
-fn open_work_dir(work_dirs: &Directory, name: &Name, waiting: Waiting) -> Result<(Locked, bool)> {
+pub(super) fn open_work_dir(work_dirs: &Directory, name: &Name, waiting: Waiting) -> Result<(Locked, bool)> {
     loop {
         if let Some(found) = Locked::open(work_dirs, name, waiting, Step::OpenWorkDir)? {
             check_owner(&found, found.metadata(), Step::OpenWorkDir)?;
@@ -190,14 +205,30 @@ fn remove_work_dir(work_dirs: &Directory, name: &Name, error: Error) -> Error {
     }
 }
 
-/// Removes directories that this call has made on the way, if nobody has used them meanwhile.
-fn take_back(made: Vec<Made>, error: Error) -> Error {
+/// Takes back that the state and the root name each other.
+fn withdraw(pairing: Option<Pairing>, places: &Places, error: Error) -> Error {
+    match pairing.map_or(Ok(()), |pairing| pairing.withdraw(places)) {
+        Ok(()) => error,
+        Err(left) => error.note(left.to_string()),
+    }
+}
+
+/// Removes directories that this call has made on the way, if nobody has used them meanwhile. Says
+/// what is left behind if that fails.
+pub(super) fn take_back(made: Vec<Made>) -> Option<String> {
     for Made { parent, name } in made.into_iter().rev() {
         if let Err(failure) = parent.remove_directory(&name)
             && !matches!(failure.errno(), Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT)
         {
-            return error.note(format!("{} is left behind: {failure}", parent.path_of(&name).display()));
+            return Some(format!("{} is left behind: {failure}", parent.path_of(&name).display()));
         }
     }
-    error
+    None
+}
+
+fn noted(error: Error, note: Option<String>) -> Error {
+    match note {
+        Some(note) => error.note(note),
+        None => error,
+    }
 }

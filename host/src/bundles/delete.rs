@@ -19,7 +19,7 @@ use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::ShimRecords;
 use crate::sys::ambient::open_trusted;
-use crate::sys::{Directory, Mounts, SocketFate, remove_dead_socket, unmount_below};
+use crate::sys::{Directory, Metadata, Mounts, SocketFate, remove_dead_socket, unmount_below};
 
 /// How long to wait for a mount that is busy.
 const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
@@ -54,14 +54,15 @@ pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, force: bool) -> Result<D
 }
 
 /// A bundle that is to be deleted: it and its work directory, locked.
-struct Target {
+pub(super) struct Target {
     name: Name,
     bundles: Arc<Directory>,
     bundle: Locked,
     work: Option<WorkDir>,
 }
 
-struct WorkDir {
+/// A work directory, locked.
+pub(super) struct WorkDir {
     parent: Arc<Directory>,
     directory: Locked,
 }
@@ -73,7 +74,7 @@ impl Lendable for Target {
 }
 
 impl Target {
-    fn open(inner: &Inner, id: &BundleId, waiting: Waiting) -> Result<Self> {
+    pub(super) fn open(inner: &Inner, id: &BundleId, waiting: Waiting) -> Result<Self> {
         let (namespace, name) = names(id)?;
         let bundles = inner.places.state.namespace_to_change(&namespace)?.ok_or_else(|| not_found(inner, id))?;
         let work = WorkDir::open(inner, &namespace, &name, waiting)?;
@@ -82,7 +83,18 @@ impl Target {
         Ok(Self { name, bundles, bundle, work })
     }
 
-    fn delete(mut self, inner: &Inner, id: &BundleId, records: &ShimRecords, force: bool) -> Result<Deletion> {
+    /// What the bundle was when its lock was taken.
+    pub(super) fn metadata(&self) -> &Metadata {
+        self.bundle.metadata()
+    }
+
+    pub(super) fn delete(
+        mut self,
+        inner: &Inner,
+        id: &BundleId,
+        records: &ShimRecords,
+        force: bool,
+    ) -> Result<Deletion> {
         let mut warnings = Vec::new();
         // First whatever can refuse: until the name is taken away, nothing has been lost. The
         // shim's pid is read while there is a file to read it from (defect D2).
@@ -100,8 +112,7 @@ impl Target {
             mounted = self.find_mounts()?;
         }
         if mounted {
-            unmount_below(&self.bundle, &Name::ROOTFS, UNMOUNT_PATIENCE)
-                .map_err(|failure| cannot_unmount(Error::from_failure(Step::Unmount, &failure)))?;
+            unmount_rootfs(&self.bundle)?;
         }
         let trash = self.retire()?;
 
@@ -213,14 +224,18 @@ impl Target {
 }
 
 impl WorkDir {
-    fn open(inner: &Inner, namespace: &Name, name: &Name, waiting: Waiting) -> Result<Option<Self>> {
+    pub(super) fn open(inner: &Inner, namespace: &Name, name: &Name, waiting: Waiting) -> Result<Option<Self>> {
         let Some(parent) = inner.places.root.namespace_to_change(namespace)? else { return Ok(None) };
         let Some(directory) = Locked::open(&parent, name, waiting, Step::OpenWorkDir)? else { return Ok(None) };
         check_owner(&directory, directory.metadata(), Step::OpenWorkDir)?;
         Ok(Some(Self { parent, directory }))
     }
 
-    fn remove(&self, name: &Name) -> Result<()> {
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(super) fn remove(&self, name: &Name) -> Result<()> {
         match self.parent.remove_directory(name) {
             // The usual case: nobody has put anything there.
             Ok(()) => return Ok(()),
@@ -290,8 +305,23 @@ fn try_clean_socket(inner: &Inner, id: &BundleId, address: &str) -> Result<Socke
     remove_dead_socket(&directory, &name).at_step(Step::EndShim)
 }
 
+/// The same for the address that the shim of an id has to have, of which nothing is on file.
+pub(super) fn clean_expected_socket(inner: &Inner, id: &BundleId) {
+    let cleaned =
+        inner.policy.shim_address(&inner.config, id).and_then(|address| try_clean_socket(inner, id, &address));
+    if let Err(error) = cleaned {
+        tracing::debug!(%error, "cannot tell whether {id} has left a socket");
+    }
+}
+
 fn not_found(inner: &Inner, id: &BundleId) -> Error {
     super::inspect::not_found(&inner.places.bundle(id))
+}
+
+/// Unmounts what is mounted at and under `rootfs`.
+pub(super) fn unmount_rootfs(bundle: &Directory) -> Result<()> {
+    unmount_below(bundle, &Name::ROOTFS, UNMOUNT_PATIENCE)
+        .map_err(|failure| cannot_unmount(Error::from_failure(Step::Unmount, &failure)))
 }
 
 fn cannot_unmount(error: Error) -> Error {

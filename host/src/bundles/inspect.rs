@@ -208,7 +208,7 @@ fn list_namespace(inner: &Inner, namespace: &str) -> Result<Vec<Listed>> {
 }
 
 /// Whether the policy takes a namespace and an id.
-fn is_valid(inner: &Inner, id: &BundleId) -> Result<bool> {
+pub(super) fn is_valid(inner: &Inner, id: &BundleId) -> Result<bool> {
     match inner.policy.check_identifiers(&inner.config, id) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::InvalidIdentifier => Ok(false),

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::Inner;
 use super::kept::Kept;
+use super::pairing::Seen;
 use crate::bundle::{Bundle, BundleId};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
@@ -31,11 +32,16 @@ pub(crate) struct Base {
 pub(crate) struct Places {
     pub(crate) state: Base,
     pub(crate) root: Base,
+    pub(super) paired: Seen,
 }
 
 impl Places {
     pub(crate) fn new(state: PathBuf, root: PathBuf) -> Self {
-        Self { state: Base::new(state, Step::OpenState), root: Base::new(root, Step::OpenRoot) }
+        Self {
+            state: Base::new(state, Step::OpenState),
+            root: Base::new(root, Step::OpenRoot),
+            paired: Seen::default(),
+        }
     }
 
     /// Where a bundle and its work directory lie. Only text.
@@ -57,7 +63,6 @@ impl Base {
     }
 
     /// Its whole path. Only text.
-    #[cfg(feature = "shim")]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

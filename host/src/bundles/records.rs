@@ -10,7 +10,6 @@ use crate::error::{AtStep, Error, ErrorKind, Result};
 use crate::name::Name;
 use crate::sys::{Crossing, Directory};
 
-#[cfg(feature = "shim")]
 const PRIVATE: u32 = 0o700;
 
 impl Base {
@@ -36,7 +35,6 @@ impl Base {
     }
 
     /// The directory `.dunnage/<names…>`, made if it is missing, narrowed if it is too open.
-    #[cfg(feature = "shim")]
     pub(crate) fn records_or_make(&self, below: &[Name]) -> Result<Arc<Directory>> {
         let mut directory = self.open_or_make(&mut Vec::new())?;
         for name in [Name::RECORDS].iter().chain(below) {
@@ -51,7 +49,6 @@ impl Base {
         Ok(directory)
     }
 
-    #[cfg(feature = "shim")]
     fn open_or_make_private(&self, parent: &Directory, name: &Name) -> Result<Directory> {
         loop {
             match parent.open_directory(name, Crossing::Refused) {

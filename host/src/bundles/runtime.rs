@@ -63,6 +63,11 @@ impl Runtime {
         }
     }
 
+    /// Whether runc keeps anything under the container's id, of whichever bundle.
+    pub(crate) fn has_state(&self) -> bool {
+        std::fs::symlink_metadata(self.root.join(&self.id)).is_ok()
+    }
+
     /// What runc knows of the container; `None` if nothing, or of another bundle's container that
     /// has the same id.
     pub(crate) fn state(&self, bundle: &Directory) -> Result<Option<State>> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Inner;
 use super::create::names;
+use super::lock::{Locked, Waiting};
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
@@ -125,6 +126,21 @@ impl Kept {
     pub(crate) fn record_of(&self, bundle: &Directory) -> Result<Option<ShimRecord>> {
         let record = ShimRecord::read(&self.directory)?;
         Ok(record.filter(|record| Some(record.bundle) == bundle.identity()))
+    }
+
+    /// The lock of whoever has yet to start what the directory was made for; `None` if somebody
+    /// has it, or the directory is gone.
+    pub(super) fn lock(&self) -> Result<Option<Locked>> {
+        match Locked::open(&self.parent, &self.name, Waiting::Never, Step::RecordShim) {
+            Err(error) if error.kind() == ErrorKind::Locked => Ok(None),
+            locked => locked,
+        }
+    }
+
+    /// The same, waiting for whoever has it; `None` if the directory is gone.
+    #[cfg(feature = "shim")]
+    pub(crate) fn lock_patiently(&self) -> Result<Option<Locked>> {
+        Locked::open(&self.parent, &self.name, Waiting::patiently(), Step::RecordShim)
     }
 
     /// Forgets the shim.

@@ -83,6 +83,7 @@ fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::Untrusted
         | ErrorKind::Shim
         | ErrorKind::NoTask
+        | ErrorKind::NotPaired
         | ErrorKind::Timeout
         | _ => 1,
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bundle::BundleId;
-use crate::bundles::{Inner, KeptShim};
+use crate::bundles::{Inner, KeptShim, Locked};
 use crate::error::{AtStep, Result, Step};
 use crate::name::Name;
 
@@ -25,17 +25,25 @@ pub struct TaskStreams {
     /// What the process writes to standard error is read here; with a terminal there is none.
     pub stderr: Option<OwnedFd>,
     directory: PathBuf,
+    /// As long as no shim is on record, this tells recovery that somebody is at it.
+    _lock: Locked,
 }
 
 impl TaskStreams {
     pub(super) fn make(inner: &Arc<Inner>, id: &BundleId, terminal: bool) -> Result<Self> {
-        let kept = KeptShim::make(inner, id)?;
+        let (kept, lock) = loop {
+            let kept = KeptShim::make(inner, id)?;
+            if let Some(lock) = kept.lock_patiently()? {
+                break (kept, lock);
+            }
+        };
         let open = |name: &Name| kept.directory.open_or_make_fifo(name).at_step(Step::RunTask);
         Ok(Self {
             stdin: open(&Name::STDIN)?,
             stdout: open(&Name::STDOUT)?,
             stderr: if terminal { None } else { Some(open(&Name::STDERR)?) },
             directory: kept.directory.path().to_owned(),
+            _lock: lock,
         })
     }
 

@@ -1,6 +1,7 @@
 //! A directory handle with the path it was opened by (for messages, never to be opened again).
 
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -64,7 +65,7 @@ pub(crate) struct Metadata {
 }
 
 /// Which file it is, however it is called later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FileIdentity {
     pub(crate) device: (u32, u32),
     pub(crate) inode: u64,
@@ -107,8 +108,7 @@ impl Directory {
         }
     }
 
-    /// Another handle of the same directory, which shares no lock with this one.
-    #[cfg(feature = "shim")]
+    /// Another handle of the same directory, which shares no lock and no offset with this one.
     pub(crate) fn reopen(&self) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match retry(|| openat(&self.fd, c".", flags, Mode::empty())) {
@@ -183,27 +183,38 @@ impl Directory {
     }
 
     fn list(&self, most: usize) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        if most > 0 {
+            self.each_entry(|entry| {
+                entries.push(entry);
+                if entries.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        Ok(entries)
+    }
+
+    /// Visits the entries but `.` and `..`, however many they are, until the visitor has seen enough.
+    pub(crate) fn each_entry(&self, mut visit: impl FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
         let fail = |errno| Failure::new("getdents64", &self.path, errno);
         if self.listed.swap(true, Ordering::Relaxed) {
             seek(&self.fd, SeekFrom::Start(0)).map_err(fail)?;
         }
         let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
         let mut listing = RawDir::new(self.as_fd(), &mut buffer);
-        let mut entries = Vec::new();
-        while entries.len() < most
-            && let Some(entry) = listing.next()
-        {
+        while let Some(entry) = listing.next() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(fail(errno)),
             };
             // `.` and `..` are no names.
-            if let Ok(name) = Name::new(entry.file_name().to_bytes()) {
-                entries.push(Entry { name, kind: kind_of(entry.file_type()) });
+            if let Ok(name) = Name::new(entry.file_name().to_bytes())
+                && visit(Entry { name, kind: kind_of(entry.file_type()) }).is_break()
+            {
+                break;
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Renames an entry to a name that nothing has, here or in another directory.

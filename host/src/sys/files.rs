@@ -25,6 +25,7 @@ impl Directory {
     }
 
     /// Makes a file that is written bit by bit.
+    #[cfg(feature = "shim")]
     pub(crate) fn open_new_file(&self, name: &Name, mode: u32) -> Result<OwnedFd> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND;
         open_below(self.as_fd(), name, flags, Mode::from_raw_mode(mode), Crossing::Refused)
@@ -33,6 +34,7 @@ impl Directory {
 
     /// Makes a FIFO for ourselves if there is none, and opens it so that neither side ever waits:
     /// for reading and writing.
+    #[cfg(feature = "shim")]
     pub(crate) fn open_or_make_fifo(&self, name: &Name) -> Result<OwnedFd> {
         let fail = |call, errno| Failure::new(call, self.path_of(name), errno);
         match retry(|| mknodat(self.as_fd(), name.as_c_str(), FileType::Fifo, Mode::RWXU, 0)) {

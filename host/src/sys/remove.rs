@@ -22,7 +22,6 @@ impl Directory {
     }
 
     /// The same; what is gone already is no error.
-    #[cfg(feature = "shim")]
     pub(crate) fn unlink_if_there(&self, name: &Name) -> Result<()> {
         ignore_missing(self.unlink(name))
     }

@@ -1,0 +1,119 @@
+//! Which bundles are of an earlier boot: `.dunnage/earlier.jsonl` in the state directory, written
+//! by the first call of a boot, before it makes anything.
+//!
+//! A bundle cannot say it itself, and clocks that are set back after a boot make times of no use.
+
+use std::collections::HashMap;
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::unusable;
+use crate::bundles::places::Base;
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::name::Name;
+use crate::sys::{Crossing, Directory, Kind, Metadata};
+
+/// The largest list that is read, in bytes: millions of bundles.
+const MOST: u64 = 1 << 30;
+
+/// A bundle on the list. The inode may be used again; with the time of its making it names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Line {
+    namespace: String,
+    id: String,
+    inode: u64,
+    created: u128,
+}
+
+/// The bundles of earlier boots.
+#[derive(Clone, Debug, Default)]
+pub(in crate::bundles) struct Earlier(HashMap<(String, String), (u64, u128)>);
+
+impl Earlier {
+    /// Writes the list of all that is there now.
+    pub(super) fn note(state: &Base, records: &Directory) -> Result<()> {
+        Self::all(state)?.write(records)
+    }
+
+    /// All that is there now.
+    pub(in crate::bundles) fn all(state: &Base) -> Result<Self> {
+        let mut all = Self::default();
+        let Some(state) = state.open()? else { return Ok(all) };
+        for (namespace, _) in directories(&state)? {
+            let directory = match state.open_directory(&namespace, Crossing::Allowed) {
+                Err(failure) if failure.errno() == Errno::NOENT => continue,
+                directory => directory.at_step(Step::Pair)?,
+            };
+            for (id, metadata) in directories(&directory)? {
+                all.0.insert((namespace.to_string(), id.to_string()), identity(&metadata));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The list on record; empty if there is none.
+    pub(in crate::bundles) fn read(records: &Directory) -> Result<Self> {
+        let content = match records.read_file(&Name::EARLIER, MOST) {
+            Err(failure) if failure.errno() == Errno::NOENT => return Ok(Self::default()),
+            content => content.at_step(Step::Pair)?,
+        };
+        let mut earlier = Self::default();
+        for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line: Line = serde_json::from_slice(line).map_err(|error| unusable(records, &Name::EARLIER, error))?;
+            earlier.0.insert((line.namespace, line.id), (line.inode, line.created));
+        }
+        Ok(earlier)
+    }
+
+    /// Puts the list on record, or, if it is empty, none.
+    pub(in crate::bundles) fn write(&self, records: &Directory) -> Result<()> {
+        if self.0.is_empty() {
+            return records.unlink_if_there(&Name::EARLIER).at_step(Step::Pair);
+        }
+        let mut content = Vec::new();
+        for ((namespace, id), (inode, created)) in &self.0 {
+            let line = Line { namespace: namespace.clone(), id: id.clone(), inode: *inode, created: *created };
+            serde_json::to_writer(&mut content, &line)
+                .map_err(|error| Error::new(ErrorKind::Filesystem, Step::Pair, error.to_string()))?;
+            content.push(b'\n');
+        }
+        records.write_file(&Name::EARLIER, &content, 0o600).at_step(Step::Pair)
+    }
+
+    pub(in crate::bundles) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this very bundle is on the list.
+    pub(in crate::bundles) fn contains(&self, namespace: &str, id: &str, found: &Metadata) -> bool {
+        self.0.get(&(namespace.to_owned(), id.to_owned())).is_some_and(|noted| *noted == identity(found))
+    }
+
+    /// Keeps only what is still to be decided on.
+    pub(in crate::bundles) fn retain(&mut self, keep: impl Fn(&str, &str) -> bool) {
+        self.0.retain(|(namespace, id), _| keep(namespace, id));
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u128) {
+    let created = metadata.created.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    (metadata.inode, created)
+}
+
+/// The directories in a directory that are not hidden.
+fn directories(parent: &Directory) -> Result<Vec<(Name, Metadata)>> {
+    let mut found = Vec::new();
+    for entry in parent.reopen().and_then(|own| own.entries()).at_step(Step::Pair)? {
+        match parent.metadata_at(&entry.name) {
+            Ok(metadata) if metadata.kind == Kind::Directory && !entry.name.is_hidden() => {
+                found.push((entry.name, metadata));
+            }
+            Err(failure) if failure.errno() != Errno::NOENT => {
+                return Err(Error::from_failure(Step::Pair, &failure));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(found)
+}
