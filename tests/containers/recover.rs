@@ -41,17 +41,18 @@ fn kill_all(node: &Node, matches: impl Fn(&str) -> bool) {
     panic!("{:?}", node.processes());
 }
 
-/// A process is there until the last of its threads has ended, also when it looks like a zombie.
-fn until_it_has_ended(pid: u32) {
-    let threads = || fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1);
-    while threads() {
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// What was found, as `KIND FATE`.
+/// What was found, as `KIND FATE`. A process that was killed is there until the last of its threads
+/// has ended, and then only recovery is done.
 fn recover(node: &Node, code: i32) -> Vec<String> {
-    let report = node.dunnage(["recover", "-o", "json"]).expect(code).json();
+    let mut outcome = node.dunnage(["recover", "-o", "json"]);
+    for _ in 0..200 {
+        if outcome.code == Some(code) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+        outcome = node.dunnage(["recover", "-o", "json"]);
+    }
+    let report = outcome.expect(code).json();
     let findings = report["findings"].as_array().expect("findings").iter();
     findings
         .map(|found| format!("{} {}", found["kind"].as_str().expect("text"), found["fate"].as_str().expect("text")))
@@ -76,14 +77,14 @@ fn privileged_what_lives_is_not_touched_and_what_is_dead_is_recovered() {
         let shim = u32::try_from(info["pid"].as_u64().expect("a pid")).expect("a pid");
         kill_monitor(shim);
         kill(shim);
-        until_it_has_ended(shim);
     }
     let state = node.runtime_root().join("default/dead/state.json");
     let state: serde_json::Value = serde_json::from_slice(&fs::read(state).expect("runc's state")).expect("JSON");
     kill(u32::try_from(state["init_process_pid"].as_u64().expect("a pid")).expect("a pid"));
     let socket = |info: &serde_json::Value| info["address"].as_str().expect("text").replace("unix://", "");
     assert!(!mounts::below(node.scratch.bundle("dead")).is_empty() && fs::exists(socket(&dead)).expect("look"));
-    thread::sleep(Duration::from_millis(200));
+    // Shims are dead once the last of their threads has ended.
+    thread::sleep(Duration::from_millis(500));
 
     assert_eq!(recover(&node, 0), ["shim removed", "shim kept"]);
     assert!(mounts::below(node.scratch.bundle("dead")).is_empty());
@@ -159,7 +160,6 @@ fn privileged_records_without_a_bundle_go_with_their_socket() {
     let shim = info.iter().find(|(_, line)| line.starts_with("containerd-shim")).expect("the shim");
     kill_monitor(shim.0);
     kill_all(&node, |line| line.starts_with("containerd-shim"));
-    until_it_has_ended(shim.0);
     let found = recover(&node, 0);
     assert!(found.contains(&"shim removed".to_owned()), "{found:?}");
     node.expect_nothing_left();
