@@ -56,6 +56,8 @@ impl Sandbox {
             .pagemap_scan(Enabled::Auto)
             .max_unused_warm_slots(calls);
         let mut config = shared_settings();
+        // Frames have names that the policy chose, and errors go to people's terminals and logs.
+        config.wasm_backtrace_max_frames(None);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config).map_err(|error| fail(&format!("{error:#}")))?;
         let answer_bytes = usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX);

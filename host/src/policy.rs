@@ -173,7 +173,11 @@ fn call_error(step: Step, error: wasmtime::Error) -> Error {
             Error::new(ErrorKind::PolicyLimit, step, "the policy passed a limit: it took too long")
         }
         Some(trap) => Error::new(ErrorKind::PolicyTrapped, step, format!("the policy trapped: {trap}")),
-        None => Error::new(ErrorKind::PolicyTrapped, step, format!("the policy could not be run: {error:#}")),
+        None => {
+            // It may quote the policy.
+            let why = answers::printable(&format!("{error:#}"));
+            Error::new(ErrorKind::PolicyTrapped, step, format!("the policy could not be run: {why}"))
+        }
     }
 }
 

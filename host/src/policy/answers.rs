@@ -106,7 +106,7 @@ fn fault_text(fault: wit::RecordFault) -> String {
 
 /// Text of the policy as it may go to a terminal: a hostile one could write escape sequences, or
 /// turn the direction of the text around.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::new();
     for character in text.chars().take(4096) {
         let escaped = character.escape_debug();
