@@ -2,40 +2,8 @@
 
 #![expect(unsafe_code, reason = "a library without std names its memory routines itself")]
 
+mod abi;
 mod arena;
-
-use core::alloc::Layout;
-use core::panic::PanicInfo;
 
 #[global_allocator]
 static ARENA: arena::Arena = arena::Arena::new();
-
-// SAFETY: nothing is declared in the block; it makes the linker take `memcpy` and its kin from the
-// target's libc, and nothing else of it ends up in the component.
-#[link(name = "c")]
-unsafe extern "C" {}
-
-/// A panic is a trap: the host takes it as the policy's failure. There is nobody to print to.
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    core::arch::wasm32::unreachable()
-}
-
-/// How the host makes room in this component's memory for what it passes in: the canonical ABI's
-/// `realloc`.
-// SAFETY: no other symbol of this component has this name.
-#[unsafe(no_mangle)]
-extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, new_size: usize) -> *mut u8 {
-    if new_size == 0 {
-        return core::ptr::without_provenance_mut(align);
-    }
-    let Ok(layout) = Layout::from_size_align(if old_size == 0 { new_size } else { old_size }, align) else {
-        core::arch::wasm32::unreachable()
-    };
-    // SAFETY: no size is zero, and by the canonical ABI `old` is a block of `old_size` bytes with
-    // this alignment that came from here.
-    let new = unsafe {
-        if old_size == 0 { alloc::alloc::alloc(layout) } else { alloc::alloc::realloc(old, layout, new_size) }
-    };
-    if new.is_null() { core::arch::wasm32::unreachable() } else { new }
-}
