@@ -71,6 +71,7 @@ fn refuse_one(scratch: &Scratch, dunnage: &Dunnage, (name, kind, says): &Case) {
     let before = scratch.tree();
     let error = dunnage.create(&id(name), &specs::plain()).expect_err(name);
     check(&error, *kind, says);
+    println!("{name} → {} at {}: {error}", kind.as_str(), error.step());
     assert_eq!(scratch.tree(), before, "{name} left something behind");
     // The next call works.
     dunnage.create(&id("web-1"), &specs::plain()).unwrap_or_else(|error| panic!("after {name}: {error}"));

@@ -34,6 +34,7 @@ fn check(name: &str, error: &Error, kind: ErrorKind, says: &str) {
     assert_eq!(error.kind(), kind, "{name}: {message}");
     assert!(message.contains(says), "{name}: {message}");
     assert!(kind != ErrorKind::PolicyBroken || message.contains("the policy broke a rule: "), "{name}: {message}");
+    println!("{name} → {} at {}: {message}", kind.as_str(), error.step());
     assert!(message.len() < 500 && !message.chars().any(char::is_control), "{name}: {message}");
 }
 

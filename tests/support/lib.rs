@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod containerd;
 pub mod containers;
+pub mod fingerprint;
 pub mod hostile;
 pub mod mounts;
 pub mod privileges;
