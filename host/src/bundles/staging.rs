@@ -93,6 +93,25 @@ impl Staging {
                 Errno::EXIST | Errno::NOTEMPTY => exists(namespace, id),
                 errno => cannot_rename(error, errno),
             }
+        })?;
+        self.check_published(namespace, id)
+    }
+
+    /// Takes the final name back from what is not the bundle that was checked: somebody who can
+    /// write to the namespace's directory has exchanged the staging directory before its rename.
+    fn check_published(&self, namespace: &Directory, id: &Name) -> Result<()> {
+        // What cannot be looked at is no reason to call a bundle back.
+        if !matches!(self.directory.metadata_if_at(namespace, id), Ok(None)) {
+            return Ok(());
+        }
+        let path = namespace.path_of(id);
+        let message = format!("somebody has exchanged what became {}", path.display());
+        let error = Error::new(ErrorKind::Untrusted, Step::Publish, message).at(&path);
+        Err(match namespace.rename(id, namespace, &self.name) {
+            Err(failure) if failure.errno() != Errno::NOENT => {
+                error.note(format!("{} is not the bundle that was made: {failure}", path.display()))
+            }
+            _ => error,
         })
     }
 
