@@ -6,3 +6,4 @@ mod attacks;
 mod mounts;
 mod owners;
 mod places;
+mod swaps;
