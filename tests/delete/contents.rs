@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::time::Duration;
 
+use dunnage_tests::watchdog::within;
 use dunnage_tests::{Scratch, privileges, run, scratch, specs};
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat};
 
 /// Makes nested directories, deeper than any path may be long, with a link to elsewhere in each.
 fn nest(top: &Path, levels: usize, elsewhere: &Path) {
@@ -41,7 +43,7 @@ fn delete(scratch: &Scratch) {
 #[test]
 fn trees_deeper_than_paths_may_be_long_are_removed() {
     let (scratch, victim) = bundle_and_victim();
-    nest(&scratch.bundle("web").join("rootfs"), 3000, &victim);
+    nest(&scratch.bundle("web").join("rootfs"), 10_000, &victim);
     nest(&scratch.work_dir("web"), 1100, &victim);
     delete(&scratch);
     assert_eq!(fs::read(victim.join("file")).unwrap(), b"data");
@@ -51,7 +53,7 @@ fn trees_deeper_than_paths_may_be_long_are_removed() {
 fn wide_trees_are_removed() {
     let (scratch, _) = bundle_and_victim();
     let rootfs = scratch.bundle("web").join("rootfs");
-    for number in 0..5000 {
+    for number in 0..100_000 {
         fs::write(rootfs.join(format!("file-{number}")), "").unwrap();
     }
     for number in 0..500 {
@@ -98,6 +100,55 @@ fn odd_files_and_names_are_removed() {
     fs::write(&set_id, "").unwrap();
     fs::set_permissions(&set_id, Permissions::from_mode(0o6755)).unwrap();
     delete(&scratch);
+}
+
+/// Hard links are one more name of a file that lies elsewhere too.
+#[test]
+fn hard_links_are_removed_and_their_files_stay_as_they_are() {
+    let (scratch, victim) = bundle_and_victim();
+    let bundle = scratch.bundle("web");
+    fs::remove_file(bundle.join("config.json")).unwrap();
+    let file = victim.join("file");
+    fs::set_permissions(&file, Permissions::from_mode(0o4755)).unwrap();
+    let places = [bundle.clone(), bundle.join("rootfs"), scratch.work_dir("web")];
+    for name in ["config.json", "address", "shim.pid", "other"] {
+        places.iter().for_each(|place| fs::hard_link(&file, place.join(name)).unwrap());
+    }
+    let found = || file.metadata().map(|found| (found.mode(), found.mtime_nsec(), found.len())).unwrap();
+    let before = found();
+    scratch.dunnage().inspect(&scratch::id("web")).unwrap();
+    let deletion = scratch.dunnage().delete(&scratch::id("web"), false).unwrap();
+    // What stands in `address` is no address.
+    assert!(deletion.deleted && !deletion.warnings.is_empty(), "{deletion:?}");
+    assert_eq!((found(), file.metadata().unwrap().nlink()), (before, 1));
+    assert_eq!(fs::read(&file).unwrap(), b"data");
+}
+
+/// Whatever stands where a file or a directory belongs, nobody waits for it and it goes.
+#[test]
+fn fifos_and_sockets_in_the_place_of_files_and_directories_go() {
+    for replaced in ["config.json", "rootfs", "address", "shim.pid", "shim.stdout.log"] {
+        for kind in ["fifo", "socket"] {
+            let (scratch, victim) = bundle_and_victim();
+            let at = scratch.bundle("web").join(replaced);
+            match replaced {
+                "rootfs" => fs::remove_dir(&at).unwrap(),
+                "config.json" => fs::remove_file(&at).unwrap(),
+                _ => {}
+            }
+            for at in [at, scratch.work_dir("web").join(replaced)] {
+                match kind {
+                    "fifo" => mknodat(CWD, &at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+                    _ => drop(std::os::unix::net::UnixListener::bind(&at).unwrap()),
+                }
+            }
+            within(Duration::from_secs(60), "a fifo or a socket", || {
+                scratch.dunnage().inspect(&scratch::id("web")).unwrap();
+                delete(&scratch);
+            });
+            assert_eq!(fs::read(victim.join("file")).unwrap(), b"data", "{replaced} {kind}");
+        }
+    }
 }
 
 /// Names of 255 bytes at the depth where directories are moved to the top of the bundle.
