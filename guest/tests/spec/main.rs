@@ -2,6 +2,8 @@
 //! written from the rule alone.
 
 #[cfg(test)]
+mod agree;
+#[cfg(test)]
 mod generate;
 #[cfg(test)]
 mod oracle;

@@ -2,48 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dunnage_policy::spec::{remapped_gid, task_settings};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::agree::{agree, agree_on_task};
 use crate::generate::{Choices, REAL, mutate, specs, task_specs};
-use crate::oracle;
-
-/// Compares the policy with the oracle; the outcome is for counting.
-fn agree(input: &[u8]) -> Result<String, String> {
-    let ruling = oracle::rule(input);
-    let answer = remapped_gid(input);
-    let agrees = match &answer {
-        Ok(gid) => ruling.refusals.is_empty() && ruling.original == Some(*gid),
-        Err(error) => ruling.refusals.contains(&error.fault),
-    };
-    if !agrees {
-        return Err(format!("{answer:?}, but {ruling:?}: {}", input.escape_ascii()));
-    }
-    Ok(match answer {
-        Ok(0) => "none".into(),
-        Ok(_) => "remapped".into(),
-        Err(error) => format!("{:?}", error.fault),
-    })
-}
-
-/// The same for what the caller of a shim has to know.
-fn agree_on_task(input: &[u8]) -> Result<String, String> {
-    let (refusals, expected) = oracle::rule_task(input);
-    let answer = task_settings(input);
-    let agrees = match &answer {
-        Ok(found) => refusals.is_empty() && (found.terminal, found.io_uid, found.io_gid) == expected,
-        Err(error) => refusals.contains(&error.fault),
-    };
-    if !agrees {
-        return Err(format!("{answer:?}, but {refusals:?} or {expected:?}: {}", input.escape_ascii()));
-    }
-    Ok(match answer {
-        Ok(found) if found.io_uid == 0 && found.io_gid == 0 => "root".into(),
-        Ok(_) => "user".into(),
-        Err(error) => format!("{:?}", error.fault),
-    })
-}
 
 fn check_task(input: &[u8]) -> Result<(), TestCaseError> {
     agree_on_task(input).map(drop).map_err(TestCaseError::fail)
