@@ -11,6 +11,7 @@ use crate::bindings::exports::dunnage::bundle::bundles::{
     BundleId, CreateError, Created, Deletion, Failure, Guest, IdentifierError, ShimRecords, SpecError, SpecFault, Step,
     TaskIo,
 };
+use crate::script::{End, Script};
 
 /// The group that this policy gives bundles to where it decides otherwise.
 const GROUP: u32 = 4242;
@@ -80,6 +81,7 @@ impl Guest for Policy {
             "counter" => Err(refuse(format!("call {calls} of this instance"))),
             "escape-sequences" => Err(refuse("\u{1b}[2J\u{7}hidden\r\n".to_string())),
             "endless-message" => Err(refuse("x".repeat(1 << 20))),
+            "script" => script(&spec.bytes(), bundle, spec),
             _ => exhaust(bundle, &id.id, spec),
         }
     }
@@ -95,10 +97,23 @@ impl Guest for Policy {
                 if refused { None } else { core::arch::wasm32::unreachable() }
             }
             "delete-foreign-socket" => Some("unix:///etc/passwd".to_string()),
+            "script" => {
+                // The script that made the bundle, once more: now it may only read.
+                let bytes = bundle.read_file_at("config.json", 1 << 16).unwrap_or_default();
+                Script::new(&bytes, bundle, None).run();
+                None
+            }
             "delete-endless-address" => Some("x".repeat(1 << 20)),
             _ => None,
         };
         Ok(Deletion { shim: ShimRecords { address: Ok(address), pid: Ok(None) } })
+    }
+}
+
+fn script(bytes: &[u8], bundle: &Directory, spec: &Spec) -> Result<Created, CreateError> {
+    match Script::new(bytes, bundle, Some(spec)).run() {
+        End::Claim(remapped_gid) => Ok(Created { remapped_gid }),
+        End::Fail(code) => Err(failed(Step::WriteSpec, code)),
     }
 }
 

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod bundles;
 mod runtime;
+mod script;
 mod shims;
 
 #[expect(unsafe_code, unreachable_pub, missing_docs, reason = "generated code crosses the boundary of the component")]
