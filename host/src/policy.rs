@@ -173,9 +173,9 @@ fn call_error(step: Step, error: wasmtime::Error) -> Error {
             Error::new(ErrorKind::PolicyLimit, step, "the policy passed a limit: it took too long")
         }
         Some(trap) => Error::new(ErrorKind::PolicyTrapped, step, format!("the policy trapped: {trap}")),
+        // The whole chain would show a trace of the stack, with names that the component gave.
         None => {
-            // It may quote the policy.
-            let why = answers::printable(&format!("{error:#}"));
+            let why = answers::printable(&error.root_cause().to_string());
             Error::new(ErrorKind::PolicyTrapped, step, format!("the policy could not be run: {why}"))
         }
     }

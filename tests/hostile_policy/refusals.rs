@@ -36,6 +36,8 @@ const CASES: &[Case] = &[
     ("fails-late", ErrorKind::Filesystem, &["write-spec", "no space left"]),
     ("trap", ErrorKind::PolicyTrapped, &["trapped", "unreachable"]),
     ("trap-late", ErrorKind::PolicyTrapped, &["trapped", "unreachable"]),
+    ("forged-handle", ErrorKind::PolicyTrapped, &["could not be run: unknown handle index 99"]),
+    ("handle-of-another-kind", ErrorKind::PolicyTrapped, &["could not be run: handle index 2"]),
     ("recurse", ErrorKind::PolicyTrapped, &["trapped"]),
     ("spin", ErrorKind::PolicyLimit, &["limit", "too long"]),
     ("spin-late", ErrorKind::PolicyLimit, &["limit", "too long"]),
@@ -81,6 +83,7 @@ fn refuse_one(scratch: &Scratch, dunnage: &Dunnage, (name, kind, says): &Case) {
 fn check(error: &Error, kind: ErrorKind, says: &[&str]) {
     let message = error.to_string();
     assert_eq!(error.kind(), kind, "{message}");
+    assert!(!message.chars().any(char::is_control), "{message:?} is no line");
     for text in says {
         assert!(message.contains(text), "{message:?} does not say {text:?}");
     }

@@ -82,6 +82,8 @@ impl Guest for Policy {
             "escape-sequences" => Err(refuse("\u{1b}[2J\u{7}hidden\r\n".to_string())),
             "endless-message" => Err(refuse("x".repeat(1 << 20))),
             "script" => script(&spec.bytes(), bundle, spec),
+            "forged-handle" => script(&[10, 99], bundle, spec),
+            "handle-of-another-kind" => script(&[10, 2], bundle, spec),
             _ => exhaust(bundle, &id.id, spec),
         }
     }
