@@ -73,8 +73,8 @@ impl Dunnage {
         Builder::default()
     }
 
-    pub(crate) fn from_config(config: Config) -> Result<Self> {
-        let policy = Policy::load(&config).map_err(|error| error.during(|| "start the policy".to_owned()))?;
+    pub(crate) fn from_config(config: Config, load: impl FnOnce(&Config) -> Result<Policy>) -> Result<Self> {
+        let policy = load(&config).map_err(|error| error.during(|| "start the policy".to_owned()))?;
         let places = Places::new(config.state.clone(), config.root.clone());
         Ok(Self(Arc::new(Inner { config, places, policy })))
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::limits::Limits;
-use crate::policy::PolicySource;
+use crate::policy::{Policy, PolicySource};
 
 /// The groups that bundles may be given to. Empty means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,7 +162,12 @@ impl Builder {
     ///
     /// [`ErrorKind::PolicyRejected`] if the policy cannot be used, [`ErrorKind::InvalidConfig`] if
     /// a limit or a path makes no sense.
-    pub fn build(mut self) -> Result<crate::Dunnage> {
+    pub fn build(self) -> Result<crate::Dunnage> {
+        self.build_with(Policy::load)
+    }
+
+    /// The same with another way to load the policy.
+    pub(crate) fn build_with(mut self, load: impl FnOnce(&Config) -> Result<Policy>) -> Result<crate::Dunnage> {
         for path in [&self.config.state, &self.config.root, &self.config.socket_root] {
             check_directory(path).map_err(|error| error.with_operation("set up"))?;
         }
@@ -173,7 +178,7 @@ impl Builder {
             return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message).with_operation("set up"));
         }
         self.config.socket_root = sockets;
-        crate::Dunnage::from_config(self.config)
+        crate::Dunnage::from_config(self.config, load)
     }
 }
 

@@ -13,6 +13,8 @@ mod stream;
 
 use std::path::Path;
 
+#[cfg(fuzzing)]
+pub(crate) use self::decode::decode as decode_event;
 pub use self::event::Event;
 pub(crate) use self::log::EventLog;
 pub use self::stream::EventStream;

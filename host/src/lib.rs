@@ -62,6 +62,9 @@ mod error;
 #[cfg(feature = "shim")]
 pub mod events;
 mod filesystem;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod name;
 mod policy;

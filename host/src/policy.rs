@@ -60,6 +60,11 @@ impl Policy {
             PolicySource::Shipped => (shipped(&sandbox)?, POLICY_DIGEST.to_owned()),
             PolicySource::File { path, digest } => (from_file(&sandbox, path, digest)?, digest.to_ascii_lowercase()),
         };
+        Self::link(config, sandbox, component, digest)
+    }
+
+    /// Makes a policy of a component.
+    pub(crate) fn link(config: &Config, sandbox: Sandbox, component: Component, digest: String) -> Result<Self> {
         check_world(&sandbox, &component)?;
         let mut linker = Linker::new(sandbox.engine());
         let (instance, bundles, shims) =

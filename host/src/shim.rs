@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 pub use self::client::ShimClient;
+#[cfg(fuzzing)]
+pub(crate) use self::connect::client_on;
 pub use self::io::TaskStreams;
 pub use self::monitor::{MONITOR, run as monitor};
 pub use self::options::{Callback, ConnectOptions, StartOptions};

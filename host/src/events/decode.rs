@@ -20,7 +20,7 @@ const TASK_EXIT: &str = "containerd.events.TaskExit";
 const GO_ZERO: i64 = -62_135_596_800;
 
 /// Checks the parts and puts them together.
-pub(super) fn decode(topic: &str, namespace: &str, event: &[u8], now: SystemTime) -> Result<Event> {
+pub(crate) fn decode(topic: &str, namespace: &str, event: &[u8], now: SystemTime) -> Result<Event> {
     if event.len() > MAX_EVENT_SIZE {
         return Err(invalid(format!("the event is larger than {MAX_EVENT_SIZE} bytes")));
     }

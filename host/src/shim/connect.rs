@@ -56,7 +56,7 @@ pub(super) async fn connect(inner: &Arc<Inner>, id: &BundleId, options: ConnectO
 }
 
 /// A client on a connected socket.
-pub(super) fn client_on(socket: OwnedFd, on_close: Option<Callback>) -> Result<ShimClient> {
+pub(crate) fn client_on(socket: OwnedFd, on_close: Option<Callback>) -> Result<ShimClient> {
     let stream = UnixStream::from_std(StdStream::from(socket)).map_err(|error| failed(error.to_string()))?;
     let stream = Watched { stream, on_close: Mutex::new(on_close) };
     Ok(ShimClient::new(ttrpc::r#async::Client::new(ttrpc::r#async::transport::Socket::new(stream))))
