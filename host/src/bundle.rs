@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::sys::Metadata;
 
 /// The namespace and the id of a bundle, as the caller gave them. Whether they are valid is for
 /// the policy to say.
@@ -35,6 +38,48 @@ impl fmt::Display for BundleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |text: &str| text.chars().take(80).flat_map(char::escape_default).collect::<String>();
         write!(f, "{}/{}", shown(&self.namespace), shown(&self.id))
+    }
+}
+
+/// Which of the bundles that have had one name: whoever made a bundle can tell whether it is still
+/// that one. As text it can be handed to another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    device: (u32, u32),
+    inode: u64,
+    /// Inodes are used again. 0 where the file system keeps no time of birth.
+    born: u128,
+}
+
+impl Incarnation {
+    pub(crate) fn of(directory: &Metadata) -> Self {
+        let born = directory.born.map_or(0, |born| born.as_nanos());
+        Self { device: directory.device, inode: directory.inode, born }
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}:{}", self.device.0, self.device.1, self.inode, self.born)
+    }
+}
+
+/// A text that names no incarnation of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an incarnation of a bundle")]
+pub struct NoIncarnation;
+
+impl FromStr for Incarnation {
+    type Err = NoIncarnation;
+
+    fn from_str(text: &str) -> Result<Self, NoIncarnation> {
+        let parsed = || {
+            let mut fields = text.split(':');
+            let device = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+            let (inode, born) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+            fields.next().is_none().then_some(Self { device, inode, born })
+        };
+        parsed().ok_or(NoIncarnation)
     }
 }
 

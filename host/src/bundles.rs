@@ -39,7 +39,7 @@ pub(crate) use self::{
     runtime::{DEFAULT_RUNTIME_ROOT, Runtime},
     shim_record::{Kept as KeptShim, Kind as ShimKind, Process, ShimRecord},
 };
-use crate::bundle::{Bundle, BundleId};
+use crate::bundle::{Bundle, BundleId, Incarnation};
 use crate::config::{Builder, Config};
 use crate::error::Result;
 use crate::policy::{Policy, PolicyReport};
@@ -92,9 +92,9 @@ impl Dunnage {
     /// directories, the file system or the policy fail. What a failed call has made is gone, or
     /// the error names what is left.
     pub fn create(&self, id: &BundleId, spec: &Spec) -> Result<Created> {
-        let remapped_gid =
+        let (remapped_gid, incarnation) =
             create::create(&self.0, id, spec).map_err(|error| error.during(|| format!("create {id}")))?;
-        Ok(Created { bundle: self.0.places.bundle(id), remapped_gid })
+        Ok(Created { bundle: self.0.places.bundle(id), remapped_gid, incarnation })
     }
 
     /// Finds a bundle by its id. Similar to `loadBundle` of containerd.
@@ -147,7 +147,17 @@ impl Dunnage {
     /// several mounts may be unmounted). If something cannot be removed after the bundle's name is gone,
     /// the error names what is left behind.
     pub fn delete(&self, id: &BundleId, force: bool) -> Result<Deletion> {
-        delete::delete(&self.0, id, force).map_err(|error| error.during(|| format!("delete {id}")))
+        delete::delete(&self.0, id, None, force).map_err(|error| error.during(|| format!("delete {id}")))
+    }
+
+    /// Deletes a bundle as [`Dunnage::delete`] does, if it is still the one that was created:
+    /// another bundle that has its name by now is not touched.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Dunnage::delete`].
+    pub fn delete_created(&self, id: &BundleId, which: Incarnation, force: bool) -> Result<Deletion> {
+        delete::delete(&self.0, id, Some(which), force).map_err(|error| error.during(|| format!("delete {id}")))
     }
 
     /// Finds what crashes and reboots have left, and removes it: staging and trash, work
@@ -309,4 +319,6 @@ pub struct Created {
     /// The host's group id that GID 0 of the container is mapped to, and the bundle was given to;
     /// 0 if it is not remapped.
     pub remapped_gid: u32,
+    /// Which bundle it is, whatever has its name later.
+    pub incarnation: Incarnation,
 }

@@ -74,7 +74,7 @@ mod shims;
 mod spec;
 mod sys;
 
-pub use bundle::{Bundle, BundleId};
+pub use bundle::{Bundle, BundleId, Incarnation, NoIncarnation};
 pub use bundles::{
     Created, Deletion, Dunnage, Fate, Finding, Inspection, Leftover, Listed, RecoverOptions, Recovery, Scope,
 };

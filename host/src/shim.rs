@@ -7,6 +7,7 @@
 mod cgroup;
 mod client;
 mod connect;
+mod detach;
 mod io;
 mod launch;
 mod listen;
@@ -29,6 +30,7 @@ use rustix::process::Signal;
 pub use self::client::ShimClient;
 #[cfg(fuzzing)]
 pub(crate) use self::connect::client_on;
+pub use self::detach::detach;
 pub use self::io::TaskStreams;
 pub use self::monitor::{MONITOR, run as monitor};
 pub use self::options::{Callback, ConnectOptions, StartOptions};
@@ -36,7 +38,7 @@ pub use self::serve::{SHIM, ServeOptions, serve};
 use self::start::Served;
 pub use self::status::TaskStatus;
 use crate::Dunnage;
-use crate::bundle::BundleId;
+use crate::bundle::{BundleId, Incarnation};
 use crate::bundles::{Hold, Inner, KeptShim, ShimRecord, socket_name};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
@@ -64,6 +66,8 @@ pub struct Shim {
     pid: u32,
     address: String,
     id: BundleId,
+    /// Which bundle of that id it was started for.
+    incarnation: Incarnation,
     inner: Arc<Inner>,
     /// What this process serves itself.
     served: Option<Served>,
@@ -82,6 +86,12 @@ impl Shim {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Which bundle it is the shim of.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     /// Where it listens.
@@ -121,12 +131,18 @@ impl Shim {
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }
-            let pid = self.pid;
+            let (process, incarnation) = (Arc::clone(&self.process), self.incarnation);
             self.end(Stop::Kill, KILL_PATIENCE, hold.as_ref().ok())?;
-            let hold = hold?;
-            let on_record = ShimRecord::of(&inner, &id, &hold.bundle)?;
-            if on_record.is_some_and(|record| record.process.is_some_and(|process| process.pid != pid)) {
-                // Another one has taken its place.
+            let hold = match hold {
+                // It went with the bundle.
+                Err(error) if error.step() == Step::OpenBundle && error.kind() == ErrorKind::NotFound => return Ok(()),
+                hold => hold?,
+            };
+            let on_record = ShimRecord::of(&inner, &id, &hold.bundle)?.and_then(|record| record.process);
+            if Incarnation::of(hold.bundle.metadata()) != incarnation
+                || on_record.is_some_and(|found| !process.is(found.pid, found.started))
+            {
+                // Another bundle has taken the name, or another shim its place.
                 return Ok(());
             }
             for (directory, name) in [

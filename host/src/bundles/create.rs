@@ -10,7 +10,7 @@ use super::lock::{Locked, Waiting};
 use super::pairing::Pairing;
 use super::places::{PASSABLE, Places, check_owner};
 use super::staging::{Staging, exists};
-use crate::bundle::BundleId;
+use crate::bundle::{BundleId, Incarnation};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::Access;
 use crate::name::Name;
@@ -23,8 +23,8 @@ use crate::sys::ambient::Made;
 /// the namespace directory back that it had made.
 const ATTEMPTS: u32 = 16;
 
-/// Creates a bundle; returns the remapped GID.
-pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<u32> {
+/// Creates a bundle; returns the remapped GID, and which bundle it is.
+pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<(u32, Incarnation)> {
     let open = {
         let (inner, id) = (Arc::clone(inner), id.clone());
         move |waiting| Site::open(&inner, &id, waiting)
@@ -36,7 +36,7 @@ pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<u
     };
     let published = built.and_then(|built| {
         site.publish(&built, spec, inner.config.durable)?;
-        Ok(built.remapped_gid)
+        Ok((built.remapped_gid, site.staging.incarnation()))
     });
     published.map_err(|error| site.undo(&inner.places, error))
 }

@@ -13,7 +13,7 @@ use super::places::{check_owner, socket_name};
 use super::running;
 use super::shim_record::{Kept, ShimRecord};
 use super::staging::cannot_rename;
-use crate::bundle::BundleId;
+use crate::bundle::{BundleId, Incarnation};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::Access;
 use crate::name::Name;
@@ -35,8 +35,9 @@ pub struct Deletion {
     pub warnings: Vec<String>,
 }
 
-/// Deletes a bundle and its work directory; `force` kills a shim that is still running.
-pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, force: bool) -> Result<Deletion> {
+/// Deletes a bundle and its work directory; `force` kills a shim that is still running. If it
+/// matters which bundle has the name, another one stays.
+pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, only: Option<Incarnation>, force: bool) -> Result<Deletion> {
     let open = {
         let (inner, id) = (Arc::clone(inner), id.clone());
         move |waiting| Target::open(&inner, &id, waiting)
@@ -45,6 +46,10 @@ pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, force: bool) -> Result<D
     let outcome = records.and_then(|records| {
         // A policy need not look at the bundle to have it deleted.
         let target = opened.map_or_else(|| open(Waiting::patiently()), Ok)?;
+        // Under its lock, or somebody could put another one in its place meanwhile.
+        if only.is_some_and(|only| only != Incarnation::of(target.bundle.metadata())) {
+            return Ok(Deletion::default());
+        }
         target.delete(inner, id, &records, force)
     });
     match outcome {

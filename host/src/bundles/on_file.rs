@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::inspect::{find_shim, lend, open};
 use super::shim_record::{Kind, ShimRecord};
 use super::{BundleId, Inner};
+use crate::bundle::Incarnation;
 use crate::error::{AtStep, Result, Step};
 use crate::shims::Endpoint;
 use crate::sys::{Directory, ShimProcess};
@@ -26,6 +27,11 @@ impl OnFile {
         let record = ShimRecord::of(inner, id, &bundle)?;
         // A number that cannot be read is no obstacle: who answers has to run in the bundle.
         Ok(Self { endpoint, pid: records.pid.unwrap_or_default(), record, bundle })
+    }
+
+    /// Which bundle the records were found in.
+    pub(crate) fn incarnation(&self) -> Result<Incarnation> {
+        self.bundle.metadata().map(|found| Incarnation::of(&found)).at_step(Step::ConnectShim)
     }
 
     /// Whether the shim is served by a process that has more to do than that.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::lock::Locked;
+use crate::bundle::Incarnation;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::{DIRECTORY_MODE, FILE_MODE, STAGING_MODE};
 use crate::name::Name;
@@ -34,6 +35,11 @@ impl Staging {
                 return Ok(Self { name, directory });
             }
         }
+    }
+
+    /// Which bundle this is, or will be.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        Incarnation::of(self.directory.metadata())
     }
 
     pub(super) fn share(&self) -> Arc<Directory> {

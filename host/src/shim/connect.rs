@@ -41,7 +41,7 @@ pub(super) async fn connect(inner: &Arc<Inner>, id: &BundleId, options: ConnectO
     let client = client_on(socket, options.on_close)?;
     let pid = ask_who(&client, left, &on_file.endpoint.address).await?;
     let address = on_file.endpoint.address.clone();
-    let is_guest = on_file.is_guest();
+    let (is_guest, incarnation) = (on_file.is_guest(), on_file.incarnation()?);
     let process = blocking(move || identify(pid, &on_file)).await?;
     Ok(Shim {
         client,
@@ -49,6 +49,7 @@ pub(super) async fn connect(inner: &Arc<Inner>, id: &BundleId, options: ConnectO
         pid,
         address,
         id: id.clone(),
+        incarnation,
         inner: Arc::clone(inner),
         served: None,
         is_guest,

@@ -16,7 +16,7 @@ use super::local::{self, LocalConfig, LocalShim, Server};
 use super::options::StartOptions;
 use super::second::refuse_second;
 use super::{Shim, blocking, connect, monitor, supervise};
-use crate::bundle::BundleId;
+use crate::bundle::{BundleId, Incarnation};
 use crate::bundles::{DEFAULT_RUNTIME_ROOT, Hold, Inner, KeptShim, Process, ShimKind, ShimRecord, socket_name};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::events::EventLog;
@@ -31,17 +31,26 @@ const LAST_MOMENTS: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Starts the shim of a bundle and connects to it.
 pub(super) async fn start(inner: &Arc<Inner>, id: &BundleId, options: StartOptions) -> Result<Shim> {
-    wanted(run(Arc::clone(inner), id.clone(), options)).await
+    wanted(|given_up| run(Arc::clone(inner), id.clone(), options, given_up)).await
 }
 
 /// Serves the shim of a bundle in this process, and connects to it.
 pub(super) async fn serve(inner: &Arc<Inner>, id: &BundleId, options: StartOptions) -> Result<Shim> {
-    wanted(serve_here(Arc::clone(inner), id.clone(), options)).await
+    wanted(|given_up| serve_here(Arc::clone(inner), id.clone(), options, given_up)).await
 }
 
-/// Starts a shim to its end, also if the caller gives up meanwhile: then it is removed again.
-async fn wanted(starting: impl Future<Output = Result<Shim>> + Send + 'static) -> Result<Shim> {
+/// Fails once the caller has given up.
+type GivenUp = tokio::sync::oneshot::Receiver<()>;
+
+/// Starts a shim to its end, also if the caller gives up meanwhile: then nobody waits for its
+/// answer any more, and it is removed again.
+async fn wanted<F>(start: impl FnOnce(GivenUp) -> F) -> Result<Shim>
+where
+    F: Future<Output = Result<Shim>> + Send + 'static,
+{
     let (sender, receiver) = tokio::sync::oneshot::channel();
+    let (_waiting, given_up) = tokio::sync::oneshot::channel();
+    let starting = start(given_up);
     tokio::spawn(async move {
         if let Err(Ok(unwanted)) = sender.send(starting.await)
             && let Err(error) = unwanted.remove().await
@@ -54,7 +63,7 @@ async fn wanted(starting: impl Future<Output = Result<Shim>> + Send + 'static) -
     })
 }
 
-async fn run(inner: Arc<Inner>, id: BundleId, mut options: StartOptions) -> Result<Shim> {
+async fn run(inner: Arc<Inner>, id: BundleId, mut options: StartOptions, given_up: GivenUp) -> Result<Shim> {
     let timeout = options.timeout;
     let on_exit = options.on_exit.take();
     let launched = {
@@ -69,7 +78,7 @@ async fn run(inner: Arc<Inner>, id: BundleId, mut options: StartOptions) -> Resu
     let connected = match supervised {
         Ok(_) => {
             let endpoint = Endpoint { address: launch.record.address.clone(), is_abstract: false };
-            answer(&inner, &endpoint, process, timeout).await
+            answer(&inner, &endpoint, process, timeout, given_up).await
         }
         Err(error) => Err(error),
     };
@@ -80,6 +89,7 @@ async fn run(inner: Arc<Inner>, id: BundleId, mut options: StartOptions) -> Resu
             pid: process.pid,
             address: launch.record.address.clone(),
             id,
+            incarnation: Incarnation::of(launch.hold.bundle.metadata()),
             inner,
             served: None,
             is_guest: false,
@@ -88,7 +98,7 @@ async fn run(inner: Arc<Inner>, id: BundleId, mut options: StartOptions) -> Resu
     }
 }
 
-async fn serve_here(inner: Arc<Inner>, id: BundleId, options: StartOptions) -> Result<Shim> {
+async fn serve_here(inner: Arc<Inner>, id: BundleId, options: StartOptions, given_up: GivenUp) -> Result<Shim> {
     let timeout = options.timeout;
     let mut launch = {
         let (inner, id) = (Arc::clone(&inner), id.clone());
@@ -97,7 +107,8 @@ async fn serve_here(inner: Arc<Inner>, id: BundleId, options: StartOptions) -> R
     let served = match launch.serve(&inner).await {
         Ok((server, process)) => {
             let endpoint = Endpoint { address: launch.record.address.clone(), is_abstract: false };
-            answer(&inner, &endpoint, process, timeout).await.map(|(client, found)| (server, client, found))
+            let answer = answer(&inner, &endpoint, process, timeout, given_up).await;
+            answer.map(|(client, found)| (server, client, found))
         }
         Err(error) => Err(error),
     };
@@ -108,6 +119,7 @@ async fn serve_here(inner: Arc<Inner>, id: BundleId, options: StartOptions) -> R
             process: Arc::new(found),
             address: launch.record.address.clone(),
             id,
+            incarnation: Incarnation::of(launch.hold.bundle.metadata()),
             inner,
             served: Some(Served {
                 _server: server,
@@ -137,8 +149,24 @@ impl Drop for Served {
     }
 }
 
-/// Waits until the shim that was just started answers.
+/// Waits until the shim that was just started answers, or nobody wants to know any more.
 async fn answer(
+    inner: &Arc<Inner>,
+    endpoint: &Endpoint,
+    process: Process,
+    timeout: std::time::Duration,
+    given_up: GivenUp,
+) -> Result<(super::ShimClient, ShimProcess)> {
+    tokio::select! {
+        answer = ask(inner, endpoint, process, timeout) => answer,
+        _ = given_up => {
+            let message = "the start of the shim was given up";
+            Err(Error::new(ErrorKind::Shim, Step::StartShim, message))
+        }
+    }
+}
+
+async fn ask(
     inner: &Arc<Inner>,
     endpoint: &Endpoint,
     process: Process,

@@ -60,6 +60,8 @@ pub(crate) struct Metadata {
     pub(crate) inode: u64,
     /// The time of birth where the file system keeps one, else of the last change of the content.
     pub(crate) created: SystemTime,
+    /// The time of birth since 1970, where the file system keeps one.
+    pub(crate) born: Option<Duration>,
     /// Whether something is mounted here; `None` before Linux 5.8.
     pub(crate) mount_root: Option<bool>,
 }
@@ -308,9 +310,9 @@ fn mask() -> StatxFlags {
 fn translate(stat: &Statx) -> Metadata {
     let mode = u32::from(stat.stx_mode);
     let known = StatxFlags::from_bits_retain(stat.stx_mask);
-    let time = if known.contains(StatxFlags::BTIME) { stat.stx_btime } else { stat.stx_mtime };
-    let created = u64::try_from(time.tv_sec)
-        .map_or(SystemTime::UNIX_EPOCH, |seconds| SystemTime::UNIX_EPOCH + Duration::new(seconds, time.tv_nsec));
+    let keeps_birth = known.contains(StatxFlags::BTIME);
+    let time = if keeps_birth { stat.stx_btime } else { stat.stx_mtime };
+    let since = u64::try_from(time.tv_sec).map_or(Duration::ZERO, |seconds| Duration::new(seconds, time.tv_nsec));
     Metadata {
         kind: kind_of(FileType::from_raw_mode(mode)).unwrap_or(Kind::Other),
         mode: mode & 0o7777,
@@ -320,7 +322,8 @@ fn translate(stat: &Statx) -> Metadata {
         links: stat.stx_nlink,
         device: (stat.stx_dev_major, stat.stx_dev_minor),
         inode: stat.stx_ino,
-        created,
+        created: SystemTime::UNIX_EPOCH + since,
+        born: keeps_birth.then_some(since),
         mount_root: stat
             .stx_attributes_mask
             .contains(StatxAttributes::MOUNT_ROOT)

@@ -26,6 +26,8 @@ pub(crate) fn effective_ids() -> (u32, u32) {
 pub(crate) struct ShimProcess {
     pid: Pid,
     handle: OwnedFd,
+    /// When it was started; with its id this names it for good.
+    started: Option<u64>,
 }
 
 /// The variable that shims and what they start have in their environment: others may happen to run
@@ -55,7 +57,7 @@ impl ShimProcess {
     /// Finds a process by its id and the time it was started at, which nobody else ever has.
     pub(crate) fn find_started(pid: u32, started: u64) -> Result<Option<Self>> {
         let found = Self::open(pid)?;
-        Ok(found.filter(|_| start_time(pid) == Some(started)))
+        Ok(found.filter(|found| found.started == Some(started)))
     }
 
     /// The shim that was started in a bundle and never recorded, and what it has started there
@@ -88,7 +90,8 @@ impl ShimProcess {
             Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(Failure::new("pidfd_open", format!("/proc/{}", pid.as_raw_nonzero()), errno)),
         };
-        let found = Self { pid, handle };
+        // Read before it is found to live on: it is the time of this very process.
+        let found = Self { pid, handle, started: start_time(pid.as_raw_nonzero().get().unsigned_abs()) };
         Ok(if found.has_ended(Duration::ZERO)? { None } else { Some(found) })
     }
 
@@ -98,6 +101,12 @@ impl ShimProcess {
         let process = format!("/proc/{}", self.pid());
         let foreign = metadata_of_target(Path::new(&process)).is_ok_and(|process| process.uid != effective_ids().0);
         foreign || permitted(&process).zip(permitted("/proc/self")).is_some_and(|(theirs, ours)| theirs & !ours != 0)
+    }
+
+    /// Whether it is the process of that id that was started then.
+    #[cfg(feature = "shim")]
+    pub(crate) fn is(&self, pid: u32, started: u64) -> bool {
+        self.pid() == pid && self.started == Some(started)
     }
 
     pub(crate) fn pid(&self) -> u32 {
