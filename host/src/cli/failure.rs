@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use dunnage::ErrorKind;
 
 use super::Output;
+use super::output::printable;
 
 /// A failure of the command line itself.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +137,7 @@ fn wanted_output() -> Output {
 
 fn print(output: Output, kind: &str, step: &str, message: &str) {
     match output {
-        Output::Table => complain(&format!("dunnage: {message}")),
+        Output::Table => complain(&printable(&format!("dunnage: {message}"))),
         Output::Json => {
             complain(&serde_json::json!({ "error": { "kind": kind, "step": step, "message": message } }).to_string());
         }

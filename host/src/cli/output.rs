@@ -33,7 +33,7 @@ impl Output {
 
 /// A table without control characters but the ends of its lines: names and settings come from
 /// policies and file systems, and a terminal would obey them.
-fn printable(table: &str) -> String {
+pub(super) fn printable(table: &str) -> String {
     let escaped = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
     table.chars().map(escaped).collect()
 }

@@ -212,18 +212,24 @@ fn json(method: &str, name: &str, value: &[u8]) -> Result<Any> {
     Ok(Any { type_url: name.to_owned(), value: value.to_owned(), ..Default::default() })
 }
 
+/// What the runtime says repeats the spec, and a terminal would obey control characters.
+fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.trim_end().chars().map(escaped).collect()
+}
+
 /// Turns what a call ended with into an error that a caller can act on.
 fn answer<T>(method: &str, result: ttrpc::Result<T>) -> Result<T> {
     result.map_err(|error| {
         let late = || (ErrorKind::Timeout, "the shim did not answer in time".to_owned());
         let (kind, why) = if let ttrpc::Error::RpcStatus(status) = &error {
-            let code = status.code();
+            let (code, message) = (status.code(), printable(&status.message));
             if code == ttrpc::Code::NOT_FOUND {
-                (ErrorKind::NoTask, status.message.clone())
+                (ErrorKind::NoTask, message)
             } else if code == ttrpc::Code::DEADLINE_EXCEEDED {
                 late()
             } else {
-                (ErrorKind::Shim, format!("{} ({code:?})", status.message))
+                (ErrorKind::Shim, format!("{message} ({code:?})"))
             }
         } else if error.to_string().contains("deadline") {
             // What passes on this side says so in words only.
