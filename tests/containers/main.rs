@@ -1,6 +1,7 @@
 //! Real containers, run by containerd's shim and runc. All of it takes root.
 
 mod crash;
+mod ending;
 mod generations;
 mod interchange;
 mod kept;

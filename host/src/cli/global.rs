@@ -1,5 +1,6 @@
 //! The options that every command takes.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -52,6 +53,35 @@ pub(super) struct Global {
 impl Global {
     pub(super) fn id(&self, id: &str) -> BundleId {
         BundleId::new(&self.namespace, id)
+    }
+
+    /// These options as the arguments of another process that may run elsewhere: but for how results
+    /// are printed, and what is logged.
+    pub(super) fn arguments(&self) -> std::io::Result<Vec<OsString>> {
+        let mut arguments = Vec::new();
+        let mut add = |flag: &str, value: &OsStr| {
+            let mut argument = OsString::from(flag);
+            argument.push("=");
+            argument.push(value);
+            arguments.push(argument);
+        };
+        for (flag, path) in [("--state", &self.state), ("--root", &self.root), ("--socket-root", &self.socket_root)] {
+            add(flag, std::path::absolute(path)?.as_os_str());
+        }
+        add("--namespace", self.namespace.as_ref());
+        add("--address", self.address.as_ref());
+        if let Some(policy) = &self.policy {
+            add("--policy", std::path::absolute(policy)?.as_os_str());
+        }
+        if let Some(digest) = &self.policy_digest {
+            add("--policy-digest", digest.as_ref());
+        }
+        if let Some(groups) = &self.gid_range {
+            add("--gid-range", groups.to_string().as_ref());
+        }
+        arguments.extend(self.durable.then(|| OsString::from("--durable")));
+        arguments.extend(self.no_confine.then(|| OsString::from("--no-confine")));
+        Ok(arguments)
     }
 
     /// The bundle manager of this command; a single call at a time unless more jobs are named.

@@ -5,11 +5,12 @@ mod session;
 mod signals;
 mod streams;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use dunnage::shim::StartOptions;
-use dunnage::{BundleId, Dunnage, Spec, TaskSettings};
+use dunnage::{BundleId, Dunnage, Incarnation, Spec, TaskSettings};
 use serde::Serialize;
 
 pub(super) use self::remover::REMOVER;
@@ -63,6 +64,8 @@ struct Task {
     id: BundleId,
     rootfs: String,
     settings: TaskSettings,
+    /// The global options, for whoever goes on with the task.
+    arguments: Vec<OsString>,
     shim: Kind,
     detach: bool,
 }
@@ -71,20 +74,11 @@ impl Run {
     /// Waits for a container that was left running, and removes it.
     pub(super) fn remove(self, global: &Global) -> anyhow::Result<()> {
         let (dunnage, id) = (global.dunnage(1)?, global.id(&self.id));
-        block_on(remover::run(&dunnage, &id))
+        block_on(remover::run(&dunnage, &id, remover::which()?))
     }
 
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let code = match self.try_run(global) {
-            Ok(code) => code,
-            Err(error) => match error.downcast_ref::<Interrupted>() {
-                Some(interrupted) => interrupted.exit_code(),
-                None => {
-                    report(&error, global.output);
-                    OWN_FAILURE
-                }
-            },
-        };
+        let code = self.try_run(global).unwrap_or_else(|error| code_of(&error, global));
         if code == 0 { Ok(()) } else { Err(Failed::reported(code).into()) }
     }
 
@@ -95,7 +89,8 @@ impl Run {
         let rootfs = self.rootfs(&operation)?;
         let dunnage = global.dunnage(1)?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;
-        let task = Task { id, rootfs, settings, shim: self.shim, detach: self.detach };
+        let arguments = global.arguments()?;
+        let task = Task { id, rootfs, settings, arguments, shim: self.shim, detach: self.detach };
         let mut options = self.start.options(self.detach)?;
         if self.shim == Kind::Local {
             // This program takes the place of containerd's shim.
@@ -103,12 +98,20 @@ impl Run {
         }
         block_on(async {
             let mut signals = Signals::new()?;
-            let result = run(&dunnage, &task, &spec, options, &mut signals, self.rm).await;
-            let result = result.map_err(|error| during(error, &operation))?;
-            if self.detach {
-                result.print(global)?;
-            }
-            Ok(result.code)
+            let ended = run(&dunnage, &task, &spec, options, &mut signals, self.rm).await;
+            Ok(match (ended.result.map_err(|error| during(error, &operation)), ended.left) {
+                (Ok(outcome), Ok(())) if self.detach => outcome.print(global).map(|()| outcome.code)?,
+                (Ok(outcome), Ok(())) => outcome.code,
+                (Ok(_), Err(left)) => code_of(&left.into(), global),
+                (Err(error), left) => {
+                    let code = code_of(&error, global);
+                    if let Err(left) = left {
+                        // Whatever else there was to say, what is left behind has to be known.
+                        report(&left.into(), global.output);
+                    }
+                    code
+                }
+            })
         })
     }
 
@@ -149,6 +152,13 @@ impl Outcome {
     }
 }
 
+/// How an attempt has ended.
+struct Ended {
+    result: anyhow::Result<Outcome>,
+    /// Fails if something is left that should be gone.
+    left: dunnage::Result<()>,
+}
+
 /// Runs a container. Whatever fails or interrupts it, nothing of it is left.
 async fn run(
     dunnage: &Dunnage,
@@ -157,30 +167,42 @@ async fn run(
     options: StartOptions,
     signals: &mut Signals,
     remove: bool,
-) -> anyhow::Result<Outcome> {
-    signals.check()?;
-    dunnage.create(&task.id, spec)?;
-    let finished = match Session::start(dunnage, task, options, signals).await {
-        Ok(session) if task.detach => match if remove { remover::start() } else { Ok(()) } {
-            Ok(()) => return Ok(session.outcome(0)),
-            Err(error) => Err(anyhow::Error::new(error).context("cannot start what removes the container at its end")),
-        },
+) -> Ended {
+    let created = match signals.check().map_err(Into::into).and_then(|()| Ok(dunnage.create(&task.id, spec)?)) {
+        Ok(created) => created,
+        Err(error) => return Ended { result: Err(error), left: Ok(()) },
+    };
+    let result = match Session::start(dunnage, task, options, signals).await {
+        Ok(session) if task.detach => {
+            let started = if remove { remover::start(task, created.incarnation) } else { Ok(()) };
+            started.map(|()| session.outcome(0)).map_err(Into::into)
+        }
         Ok(session) => session.finish(signals).await,
         Err(error) => Err(error),
     };
-    match finished {
-        Ok(outcome) if !remove => Ok(outcome),
-        finished => {
-            // With force: after a failure there may be a container, a shim, a mount.
-            let deleted = dunnage.delete(&task.id, finished.is_err());
-            let outcome = finished.map_err(|error| match &deleted {
-                Ok(_) => error,
-                Err(left) => error.context(format!("and its bundle cannot be deleted: {left}")),
-            })?;
-            for warning in deleted?.warnings {
-                tracing::warn!("delete {}: {warning}", task.id);
-            }
-            Ok(outcome)
-        }
+    let stays = result.is_ok() && (task.detach || !remove);
+    let left = if stays { Ok(()) } else { delete(dunnage, &task.id, created.incarnation, result.is_err()).await };
+    Ended { result, left }
+}
+
+/// Deletes the bundle, unless it is somebody else's by now. With force after a failure: there may
+/// be a container, a shim, a mount.
+async fn delete(dunnage: &Dunnage, id: &BundleId, which: Incarnation, force: bool) -> dunnage::Result<()> {
+    let (manager, target) = (dunnage.clone(), id.clone());
+    // On a thread of its own: what is being given up has to go on meanwhile to let go of the bundle.
+    let deletion = tokio::task::spawn_blocking(move || manager.delete_created(&target, which, force)).await;
+    let deletion = deletion.unwrap_or_else(|_| dunnage.delete_created(id, which, force))?;
+    for warning in deletion.warnings {
+        tracing::warn!("delete {id}: {warning}");
     }
+    Ok(())
+}
+
+/// Reports an error, but for a signal's, whose sender knows; the exit code.
+fn code_of(error: &anyhow::Error, global: &Global) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return interrupted.exit_code();
+    }
+    report(error, global.output);
+    OWN_FAILURE
 }

@@ -47,9 +47,7 @@ impl Contestant {
         words.extend(["run", "{}", "--rm", "--shim", shim, "--spec"].map(OsString::from));
         words.push(options.spec.clone().into());
         words.extend(["--rootfs".into(), options.rootfs.clone().into()]);
-        words.extend(["--state".into(), global.state.clone().into(), "--root".into(), global.root.clone().into()]);
-        words.extend(["--socket-root".into(), global.socket_root.clone().into()]);
-        words.extend(["--namespace", &global.namespace, "--address", &global.address].map(OsString::from));
+        words.extend(global.arguments()?);
         Ok(Self { name: format!("dunnage run --rm --shim {shim}"), words, times: Vec::new() })
     }
 

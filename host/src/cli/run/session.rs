@@ -1,14 +1,16 @@
 //! One container with its shim: made, started, fed, waited for, removed.
 
-use dunnage::Dunnage;
+use std::time::Duration;
+
 use dunnage::shim::protocol::runc::CreateOptions;
 use dunnage::shim::protocol::shim::CreateTaskRequest;
 use dunnage::shim::protocol::types::Mount;
 use dunnage::shim::{Shim, ShimClient, StartOptions};
+use dunnage::{Dunnage, ErrorKind};
 use protobuf::Message as _;
 use protobuf::well_known_types::any::Any;
 
-use super::signals::{Init, Received, Signals};
+use super::signals::{Init, Interrupted, Received, Signals, asks_for_the_end, ends, is_kept_from};
 use super::streams::Streams;
 use super::{Kind, Outcome, Task};
 
@@ -16,6 +18,10 @@ use super::{Kind, Outcome, Task};
 const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
 /// The signal that cannot be ignored.
 const KILL: u32 = 9;
+/// How long a shim may take to pass a signal on. One that takes longer is taken for stuck.
+const ANSWER: Duration = Duration::from_secs(4);
+/// How long the rest of the output of a container may take that was asked to end.
+const LAST_OUTPUT: Duration = Duration::from_secs(3);
 
 /// A running container.
 pub(super) struct Session<'a> {
@@ -23,10 +29,14 @@ pub(super) struct Session<'a> {
     shim: Shim,
     streams: Option<Streams>,
     init: Init,
+    /// The signal that the container was killed for in its place.
+    ended_by: Option<u32>,
+    /// Whether the container was asked to end.
+    asked: bool,
 }
 
 impl<'a> Session<'a> {
-    /// Starts the shim and the container. Between any two steps a signal ends the attempt.
+    /// Starts the shim and the container. At any step a signal ends the attempt.
     pub(super) async fn start(
         dunnage: &Dunnage,
         task: &'a Task,
@@ -37,10 +47,9 @@ impl<'a> Session<'a> {
         let terminal = task.settings.terminal;
         let ends = if task.detach { None } else { Some(dunnage.task_streams(&task.id, terminal)?) };
         let shim = match task.shim {
-            Kind::Local if !task.detach => dunnage.local_shim(&task.id, options).await?,
-            Kind::Local | Kind::Remote => dunnage.start_shim(&task.id, options).await?,
+            Kind::Local if !task.detach => signals.interrupt(dunnage.local_shim(&task.id, options)).await??,
+            Kind::Local | Kind::Remote => signals.interrupt(dunnage.start_shim(&task.id, options)).await??,
         };
-        signals.check()?;
         let bundle = dunnage.load(&task.id)?;
         let mut request = CreateTaskRequest {
             id: task.id.id().to_owned(),
@@ -58,14 +67,18 @@ impl<'a> Session<'a> {
             [request.stdin, request.stdout, request.stderr] = ends.paths();
         }
         request.options = Some(options_of(task)?).into();
-        let init = Init::created(shim.client().create(&request).await?);
-        signals.check()?;
+        let init = Init::created(signals.interrupt(shim.client().create(&request)).await??);
         let streams = ends.map(|ends| Streams::start(ends, terminal)).transpose()?;
         if let Some(size) = streams.as_ref().and_then(Streams::size) {
-            resize(shim.client(), task.id.id(), size).await;
+            signals.interrupt(resize(shim.client(), task.id.id(), size)).await?;
         }
-        shim.client().start(task.id.id()).await?;
-        Ok(Self { task, shim, streams, init })
+        let start = shim.client().start(task.id.id());
+        if task.detach {
+            signals.interrupt(start).await??
+        } else {
+            signals.keep(start).await??
+        };
+        Ok(Self { task, shim, streams, init, ended_by: None, asked: false })
     }
 
     pub(super) fn outcome(&self, code: u8) -> Outcome {
@@ -85,64 +98,74 @@ impl<'a> Session<'a> {
         let client = self.shim.client().clone();
         let task = self.task;
         let id = task.id.id();
-        let mut ended_by = None;
         let status = {
             let wait = client.wait(id);
             tokio::pin!(wait);
             loop {
                 tokio::select! {
                     ended = &mut wait => break ended?.exit_status,
-                    received = signals.next() => self.pass_on(received, &client, &mut ended_by).await,
+                    received = signals.next() => self.pass_on(received, &client).await?,
                     event = next_event(&mut self.streams) => match event {
                         super::streams::Event::StdinEnded => {
                             // The container may have ended meanwhile.
                             let _ = client.close_stdin(id).await;
                         }
                         super::streams::Event::StdoutBroken => {
-                            self.pass_on(Received::Signal(signals_pipe()), &client, &mut ended_by).await;
+                            self.pass_on(Received::Signal(super::signals::PIPE), &client).await?;
                         }
                     },
                 }
             }
         };
-        client.delete().await?;
-        // Everything the container has written is in the FIFOs by now.
-        if let Some(streams) = self.streams.take() {
-            streams.finish();
-        }
-        let status = ended_by.map_or(status, |signal| 128 + signal);
+        signals.bound(client.delete()).await??;
+        self.finish_streams(signals).await;
+        let status = self.ended_by.map_or(status, |signal| 128 + signal);
         let outcome = self.outcome(u8::try_from(status & 0xff).unwrap_or(u8::MAX));
         drop(client);
         self.shim.remove().await?;
         Ok(outcome)
     }
 
-    /// Passes a signal on to the container's init.
+    /// Copies what is left of the container's output: all of it is in the FIFOs by now. Whoever
+    /// reads ours may have stopped to; then a signal ends the wait.
+    async fn finish_streams(&mut self, signals: &mut Signals) {
+        let Some(streams) = self.streams.take() else { return };
+        let finished = tokio::task::spawn_blocking(|| streams.finish());
+        if self.asked {
+            let _ = tokio::time::timeout(LAST_OUTPUT, finished).await;
+        } else if let Err(Interrupted(signal)) = signals.bound(finished).await {
+            self.ended_by.get_or_insert(signal);
+        }
+    }
+
+    /// Passes a signal on to the container's init. Fails if it was to end the container and the
+    /// shim does not answer.
     ///
     /// The kernel keeps signals from the init of a pid namespace that it has no handler for; what
     /// they would do to any other process, end it, is done in its place.
-    async fn pass_on(&mut self, received: Received, client: &ShimClient, ended_by: &mut Option<u32>) {
+    async fn pass_on(&mut self, received: Received, client: &ShimClient) -> Result<(), Interrupted> {
+        let client = &client.with_timeout(ANSWER);
         let Received::Signal(signal) = received else {
             if let Some(size) = self.streams.as_ref().and_then(Streams::size) {
                 resize(client, self.task.id.id(), size).await;
             }
-            return;
+            return Ok(());
         };
+        let asked = asks_for_the_end(signal);
+        self.asked |= asked;
         self.init.has_become_the_program().await;
         if let Err(error) = client.kill(self.task.id.id(), signal, false).await {
             tracing::debug!(%error, "cannot pass signal {signal} on");
-            return;
+            return if asked && error.kind() == ErrorKind::Timeout { Err(Interrupted(signal)) } else { Ok(()) };
         }
-        if super::signals::ends(signal) && super::signals::is_kept_from(self.init.pid(), signal) {
+        if ends(signal) && is_kept_from(self.init.pid(), signal) {
             tracing::debug!("signal {signal} does not reach the container's init, which is killed");
-            ended_by.get_or_insert(signal);
+            self.ended_by.get_or_insert(signal);
+            self.asked = true;
             let _ = client.kill(self.task.id.id(), KILL, false).await;
         }
+        Ok(())
     }
-}
-
-fn signals_pipe() -> u32 {
-    super::signals::PIPE
 }
 
 async fn next_event(streams: &mut Option<Streams>) -> super::streams::Event {

@@ -1,5 +1,6 @@
 //! Signals: before the container runs they end the attempt, afterwards they are passed on.
 
+use std::collections::VecDeque;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -8,14 +9,37 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signal of a broken pipe.
 pub(super) const PIPE: u32 = 13;
-/// The signals that are passed on: what users and service managers send. Those of job control
-/// (SIGTSTP and the like) are for us alone.
-const PASSED_ON: [i32; 6] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM];
+/// The signals that are passed on, with the real-time ones: all that somebody may send. Those of
+/// job control (SIGTSTP and the like), of broken pipes and urgent data, and of our own faults are
+/// for us alone.
+const PASSED_ON: [i32; 14] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGABRT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGSTKFLT,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGPWR,
+];
+/// How long a step may take to finish once a signal has come: half a step is harder to take back.
+const GRACE: Duration = Duration::from_secs(2);
 
-/// A signal that came before the container was running.
+/// All that are passed on.
+fn passed_on() -> impl Iterator<Item = i32> {
+    PASSED_ON.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+}
+
+/// A signal that came before the container was running, or that could not be passed on to it.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("interrupted by signal {0}")]
-pub(super) struct Interrupted(u32);
+pub(super) struct Interrupted(pub(super) u32);
 
 impl Interrupted {
     pub(super) fn exit_code(self) -> u8 {
@@ -36,14 +60,17 @@ pub(super) enum Received {
 pub(super) struct Signals {
     passed_on: Vec<(u32, Signal)>,
     resized: Signal,
+    /// Came before they could be passed on.
+    waiting: VecDeque<Received>,
 }
 
 impl Signals {
     pub(super) fn new() -> std::io::Result<Self> {
         let caught = |number: i32| Ok((number.unsigned_abs(), signal(SignalKind::from_raw(number))?));
         Ok(Self {
-            passed_on: PASSED_ON.into_iter().map(caught).collect::<std::io::Result<_>>()?,
+            passed_on: passed_on().map(caught).collect::<std::io::Result<_>>()?,
             resized: signal(SignalKind::window_change())?,
+            waiting: VecDeque::new(),
         })
     }
 
@@ -57,8 +84,72 @@ impl Signals {
         Ok(())
     }
 
-    /// Waits for the next one.
+    /// Does a step that a signal interrupts. The step may finish all the same if it is quick; a
+    /// second signal does not even wait for that.
+    pub(super) async fn interrupt<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let mut step = std::pin::pin!(step);
+        let signal = tokio::select! {
+            done = &mut step => return Ok(done),
+            signal = self.next_signal() => signal,
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(GRACE, step) => {}
+            _ = self.next_signal() => {}
+        }
+        Err(Interrupted(signal))
+    }
+
+    /// Does the step that has the container run: it may run before the step has finished, so what
+    /// comes meanwhile waits to be passed on. It does not wait for long.
+    pub(super) async fn keep<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let mut step = std::pin::pin!(step);
+        let signal = loop {
+            let received = tokio::select! {
+                done = &mut step => return Ok(done),
+                received = self.receive() => received,
+            };
+            self.waiting.push_back(received);
+            if let Received::Signal(signal) = received {
+                break signal;
+            }
+        };
+        let done = tokio::time::timeout(GRACE, step).await;
+        done.map_err(|_| Interrupted(signal))
+    }
+
+    /// Does a step that comes after the container's end, for which signals do not matter any more;
+    /// one that asks for the end only keeps it from taking for ever.
+    pub(super) async fn bound<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let mut step = std::pin::pin!(step);
+        let signal = loop {
+            tokio::select! {
+                done = &mut step => return Ok(done),
+                signal = self.next_signal() => if asks_for_the_end(signal) {
+                    break signal;
+                },
+            }
+        };
+        tokio::time::timeout(GRACE, step).await.map_err(|_| Interrupted(signal))
+    }
+
+    /// Waits for the next one that is passed on.
+    pub(super) async fn next_signal(&mut self) -> u32 {
+        loop {
+            if let Received::Signal(signal) = self.next().await {
+                return signal;
+            }
+        }
+    }
+
+    /// The next one, of those that wait or that are still to come.
     pub(super) async fn next(&mut self) -> Received {
+        match self.waiting.pop_front() {
+            Some(received) => received,
+            None => self.receive().await,
+        }
+    }
+
+    async fn receive(&mut self) -> Received {
         let passed_on = self.passed_on.iter_mut().map(|(number, signal)| {
             async move {
                 signal.recv().await;
@@ -77,7 +168,13 @@ impl Signals {
 
 /// Whether a signal is meant to end a process that does nothing about it.
 pub(super) fn ends(signal: u32) -> bool {
-    signal == PIPE || PASSED_ON.iter().any(|passed_on| passed_on.unsigned_abs() == signal)
+    signal == PIPE || passed_on().any(|passed_on| passed_on.unsigned_abs() == signal)
+}
+
+/// Whether a signal is how somebody asks for the end of a program.
+pub(super) fn asks_for_the_end(signal: u32) -> bool {
+    [PIPE, libc::SIGHUP.unsigned_abs(), libc::SIGINT.unsigned_abs(), libc::SIGQUIT.unsigned_abs()].contains(&signal)
+        || signal == libc::SIGTERM.unsigned_abs()
 }
 
 /// A container's init before its program runs: runc's own code, which swallows signals.
@@ -123,6 +220,10 @@ fn executable(pid: u32) -> Option<(u64, u64)> {
 pub(super) fn is_kept_from(pid: u32, signal: u32) -> bool {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    // One that has ended handles nothing any more, and that says nothing about what it did.
+    if field("State:").is_none_or(|state| state.starts_with(['Z', 'X'])) {
+        return false;
+    }
     // One number for each namespace that it is in, the innermost last.
     let is_init = field("NSpid:").is_some_and(|pids| {
         let mut pids = pids.split_ascii_whitespace();
