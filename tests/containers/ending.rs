@@ -208,3 +208,20 @@ fn privileged_whole_containers_are_measured() {
     assert!(refused.stderr.contains("100000"), "{refused:?}");
     node.expect_nothing_left();
 }
+
+#[test]
+fn privileged_a_detached_terminal_is_one() {
+    each_shim("privileged_a_detached_terminal_is_one", |node| {
+        // More than any buffer of a terminal takes.
+        let script = "test -t 0 && test -t 1 && /bin/dd if=/dev/zero bs=65536 count=16 && exec /bin/sleep 1000";
+        let spec = node.spec(Base::Plain, "tty", &["/bin/sh", "-c", script], true);
+        run(&mut node.command_of(Base::Plain, "tty", &spec, &["--detach"]), []).expect(0);
+        let sleeps = || node.processes().iter().any(|(_, line)| line.starts_with("/bin/sleep"));
+        assert!((0..500).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            sleeps()
+        }));
+        node.dunnage(["delete", "tty", "--force"]).expect(0);
+        node.expect_nothing_left();
+    });
+}

@@ -16,6 +16,8 @@ use super::{Kind, Outcome, Task};
 
 /// The type of the options of `Create`, without the usual prefix: containerd leaves it out.
 const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
+/// Where nobody looks.
+const NOWHERE: &str = "/dev/null";
 /// The signal that cannot be ignored.
 const KILL: u32 = 9;
 /// How long a shim may take to pass a signal on. One that takes longer is taken for stuck.
@@ -63,8 +65,11 @@ impl<'a> Session<'a> {
             options: vec!["rbind".to_owned(), "rw".to_owned()],
             ..Mount::default()
         });
-        if let Some(ends) = &ends {
-            [request.stdin, request.stdout, request.stderr] = ends.paths();
+        match &ends {
+            Some(ends) => [request.stdin, request.stdout, request.stderr] = ends.paths(),
+            // containerd's shim has to copy what a terminal shows to somewhere.
+            None if terminal => NOWHERE.clone_into(&mut request.stdout),
+            None => {}
         }
         request.options = Some(options_of(task)?).into();
         let init = Init::created(signals.interrupt(shim.client().create(&request)).await??);
