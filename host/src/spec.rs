@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, Step};
@@ -27,13 +27,7 @@ impl Spec {
     /// [`ErrorKind::Filesystem`] if it cannot be read, [`ErrorKind::SpecTooLarge`] if it is larger
     /// than `limit` bytes.
     pub fn read_file(path: impl AsRef<Path>, limit: u64) -> Result<Self> {
-        let path = path.as_ref();
-        let unreadable = |error: std::io::Error| cannot_read(&path.display().to_string(), &error).at(path);
-        let file = File::open(path).map_err(unreadable)?;
-        if file.metadata().map_err(unreadable)?.is_dir() {
-            return Err(cannot_read(&path.display().to_string(), &std::io::ErrorKind::IsADirectory.into()).at(path));
-        }
-        Self::read(file, limit, &path.display().to_string()).map_err(|error| error.at(path))
+        SpecFile::open(path)?.read(limit)
     }
 
     /// Reads a spec to its end; `source` says where it comes from in messages.
@@ -62,6 +56,40 @@ impl Spec {
             return Err(Error::new(ErrorKind::SpecTooLarge, Step::ReadSpec, message));
         }
         Ok(())
+    }
+}
+
+/// The file of a spec, opened and not yet read: between the two a process can give up the right to
+/// open anything.
+#[derive(Debug)]
+pub struct SpecFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl SpecFile {
+    /// Opens the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Filesystem`] if it cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let unreadable = |error: std::io::Error| cannot_read(&path.display().to_string(), &error).at(path);
+        let file = File::open(path).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.is_dir() {
+            return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
+        }
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Reads the spec.
+    ///
+    /// # Errors
+    ///
+    /// Like [`Spec::read_file`].
+    pub fn read(self, limit: u64) -> Result<Spec> {
+        Spec::read(self.file, limit, &self.path.display().to_string()).map_err(|error| error.at(self.path))
     }
 }
 
