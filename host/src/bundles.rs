@@ -28,7 +28,7 @@ pub use self::inspect::{Inspection, Listed, Scope};
 pub(crate) use self::lock::{Locked, Waiting};
 #[cfg(feature = "shim")]
 pub(crate) use self::places::Base;
-use self::places::Places;
+pub(crate) use self::places::Places;
 pub use self::recover::{Fate, Finding, Leftover, RecoverOptions, Recovery};
 #[cfg(feature = "shim")]
 pub(crate) use self::{
@@ -36,8 +36,12 @@ pub(crate) use self::{
     inspect::{find_shim, lend as lend_to_read, open as open_bundle},
     on_file::OnFile,
     places::socket_name,
-    runtime::{DEFAULT_RUNTIME_ROOT, Runtime},
-    shim_record::{Kept as KeptShim, Kind as ShimKind, Process, ShimRecord},
+    runtime::DEFAULT_RUNTIME_ROOT,
+    shim_record::{Kept as KeptShim, Kind as ShimKind},
+};
+pub(crate) use self::{
+    runtime::{Action as RuntimeAction, Runtime},
+    shim_record::{Process, ShimRecord},
 };
 use crate::bundle::{Bundle, BundleId, Incarnation};
 use crate::config::{Builder, Config};

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::limits::Limits;
 use crate::policy::{Policy, PolicySource};
+use crate::privileged::Privileged;
 
 /// The groups that bundles may be given to. Empty means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) groups: GroupRanges,
     pub(crate) durable: bool,
     pub(crate) policy: PolicySource,
+    /// Who unmounts, looks at other processes, and runs the runtime.
+    pub(crate) privileged: Privileged,
 }
 
 impl Default for Config {
@@ -84,6 +87,7 @@ impl Default for Config {
             groups: GroupRanges::default(),
             durable: false,
             policy: PolicySource::Shipped,
+            privileged: Privileged::InProcess,
         }
     }
 }
@@ -153,6 +157,12 @@ impl Builder {
     /// The policy that decides. Default: the one this crate ships.
     pub fn policy(mut self, policy: PolicySource) -> Self {
         self.config.policy = policy;
+        self
+    }
+
+    /// Who does what this process, having confined itself, cannot. Default: this process itself.
+    pub fn broker(mut self, broker: &crate::broker::Broker) -> Self {
+        self.config.privileged = broker.privileged();
         self
     }
 

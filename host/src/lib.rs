@@ -53,6 +53,7 @@
 //! ([`Limits::concurrent_calls`]) reserves about 4 GiB of address space (not memory).
 
 mod bindings;
+pub mod broker;
 mod bundle;
 mod bundles;
 mod config;
@@ -68,6 +69,7 @@ pub mod fuzzing;
 mod limits;
 mod name;
 mod policy;
+mod privileged;
 #[cfg(feature = "shim")]
 pub mod shim;
 mod shims;
@@ -83,7 +85,7 @@ pub use error::{Error, ErrorKind, Result, Step};
 pub use limits::Limits;
 pub use policy::{PolicyReport, PolicySource};
 pub use shims::{Endpoint, RuncOptions, ShimConfig, ShimOptions};
-pub use spec::{Spec, TaskSettings};
+pub use spec::{Spec, SpecFile, TaskSettings};
 
 /// The default state directory.
 pub const DEFAULT_STATE: &str = "/run/dunnage";

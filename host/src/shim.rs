@@ -153,7 +153,7 @@ impl Shim {
             ] {
                 directory.unlink_if_there(&name).at_step(Step::StopShim)?;
             }
-            KeptShim::open(&inner, &id)?.map_or(Ok(()), |kept| kept.remove())
+            KeptShim::open(&inner.places, &id)?.map_or(Ok(()), |kept| kept.remove())
         })
         .await
     }

@@ -9,6 +9,7 @@ mod create;
 pub(crate) mod descriptors;
 mod directory;
 mod files;
+mod fork;
 #[cfg(feature = "shim")]
 mod listen;
 #[cfg(feature = "shim")]
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 pub(crate) use directory::{Directory, FileIdentity, Kind, Metadata, path_identity};
+pub(crate) use fork::{Side, fork};
 #[cfg(feature = "shim")]
 pub(crate) use listen::{Listening, dial_abstract, listen, peer_uid, remove_own_socket};
 #[cfg(feature = "shim")]
@@ -39,9 +41,9 @@ pub(crate) use log::LogFile;
 pub(crate) use mount::{Mounting, mount_below};
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;
+pub(crate) use process::{End, ShimProcess, boot_id, effective_ids};
 #[cfg(feature = "shim")]
 pub(crate) use process::{MARK, has_children, start_time};
-pub(crate) use process::{ShimProcess, boot_id, effective_ids};
 #[cfg(feature = "shim")]
 pub(crate) use socket::dial;
 pub(crate) use socket::{SocketFate, remove_dead_socket};
@@ -79,6 +81,11 @@ impl Failure {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The call, what it was called on, further arguments, and why it failed.
+    pub(crate) fn into_parts(self) -> (&'static str, PathBuf, Option<String>, Errno) {
+        (self.call, self.path, self.detail, self.errno)
+    }
 }
 
 impl fmt::Display for Failure {
@@ -97,7 +104,7 @@ impl std::error::Error for Failure {}
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// Repeats a call that a signal interrupted.
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+pub(crate) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     loop {
         match call() {
             Err(Errno::INTR) => {}

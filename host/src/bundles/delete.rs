@@ -1,7 +1,6 @@
 //! `delete`: look before anything is touched, take the name away, remove what is left.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -19,10 +18,7 @@ use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::ShimRecords;
 use crate::sys::ambient::open_trusted;
-use crate::sys::{Directory, Metadata, Mounts, SocketFate, remove_dead_socket, unmount_below};
-
-/// How long to wait for a mount that is busy.
-const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
+use crate::sys::{Directory, Metadata, Mounts, SocketFate, remove_dead_socket};
 
 /// What a deletion has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +100,7 @@ impl Target {
         // First whatever can refuse: until the name is taken away, nothing has been lost. The
         // shim's pid is read while there is a file to read it from (defect D2).
         let mut mounted = self.find_mounts()?;
-        let kept = match Kept::open(inner, id) {
+        let kept = match Kept::open(&inner.places, id) {
             // Unknown is not dead, but a broken record must not keep a bundle for ever.
             Err(error) if force => {
                 warnings.push(error.to_string());
@@ -112,12 +108,12 @@ impl Target {
             }
             kept => kept?,
         };
-        if self.end_shim(id, records, kept.as_ref(), force, &mut warnings)? {
+        if self.end_shim(inner, id, records, kept.as_ref(), force, &mut warnings)? {
             // It may have mounted something while it lived.
             mounted = self.find_mounts()?;
         }
         if mounted {
-            unmount_rootfs(&self.bundle)?;
+            unmount_rootfs(inner, &self.bundle)?;
         }
         let trash = self.retire()?;
 
@@ -162,6 +158,7 @@ impl Target {
     /// it did.
     fn end_shim(
         &self,
+        inner: &Inner,
         id: &BundleId,
         records: &ShimRecords,
         kept: Option<&Kept>,
@@ -186,7 +183,7 @@ impl Target {
             // No shim has ever been here.
             return Ok(false);
         }
-        running::end(id, &self.bundle, pid, record.as_ref(), force)
+        running::end(&inner.config.privileged, id, &self.bundle, pid, record.as_ref(), force)
     }
 
     /// Takes the bundle's name away: the commit of `delete`. The new name is unique, so that a
@@ -324,9 +321,9 @@ fn not_found(inner: &Inner, id: &BundleId) -> Error {
 }
 
 /// Unmounts what is mounted at and under `rootfs`.
-pub(super) fn unmount_rootfs(bundle: &Directory) -> Result<()> {
-    unmount_below(bundle, &Name::ROOTFS, UNMOUNT_PATIENCE)
-        .map_err(|failure| cannot_unmount(Error::from_failure(Step::Unmount, &failure)))
+pub(super) fn unmount_rootfs(inner: &Inner, bundle: &Directory) -> Result<()> {
+    let unmounted = inner.config.privileged.unmount(bundle);
+    unmounted.map_err(|failure| cannot_unmount(Error::from_failure(Step::Unmount, &failure)))
 }
 
 fn cannot_unmount(error: Error) -> Error {

@@ -10,11 +10,12 @@ use super::create::names;
 use super::lend::Lendable;
 use super::lock::Waiting;
 use super::places::check_owner;
-use super::shim_record::{Process, ShimRecord};
+use super::shim_record::ShimRecord;
 use crate::bundle::{Bundle, BundleId};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::{Access, Lent};
 use crate::name::Name;
+use crate::privileged::Privileged;
 use crate::sys::{Crossing, Directory, Kind, ShimProcess};
 
 /// A bundle in a listing.
@@ -110,14 +111,15 @@ pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
     let (shim_pid, shim_alive) = match (records.pid, ShimRecord::of(inner, id, &directory)) {
         (Err(fault), _) => (Err(fault), None),
         (Ok(Some(pid)), record) => {
-            let shim = find_shim(pid, record?.as_ref(), &directory).at_step(Step::ReadRecords)?;
+            let shim =
+                find_shim(&inner.config.privileged, pid, record?.as_ref(), &directory).at_step(Step::ReadRecords)?;
             (Ok(Some(pid)), Some(shim.is_some()))
         }
         // A shim that was started is on record before it is on file.
         (Ok(None), Ok(record)) => match record.and_then(|record| record.serving()) {
-            Some(Process { pid, started }) => {
-                let shim = ShimProcess::find_started(pid, started).at_step(Step::ReadRecords)?;
-                (Ok(Some(pid)), Some(shim.is_some()))
+            Some(process) => {
+                let shim = inner.config.privileged.find_started(process, &directory).at_step(Step::ReadRecords)?;
+                (Ok(Some(process.pid)), Some(shim.is_some()))
             }
             None => (Ok(None), None),
         },
@@ -139,6 +141,7 @@ pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
 /// The shim of a bundle by the process id on file: the process that was recorded when it was
 /// started; without such a record, one that runs in the bundle.
 pub(crate) fn find_shim(
+    privileged: &Privileged,
     pid: u32,
     record: Option<&ShimRecord>,
     bundle: &Directory,
@@ -146,10 +149,10 @@ pub(crate) fn find_shim(
     match record.and_then(|record| record.process.map(|process| (record, process))) {
         // A process that serves inside another may have stopped while that one lives.
         Some((record, process)) if process.pid == pid => match record.serving() {
-            Some(process) => ShimProcess::find_started(pid, process.started),
+            Some(process) => privileged.find_started(process, bundle),
             None => Ok(None),
         },
-        _ => ShimProcess::find(pid, bundle),
+        _ => privileged.find(pid, bundle),
     }
 }
 

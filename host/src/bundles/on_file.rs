@@ -7,6 +7,7 @@ use super::shim_record::{Kind, ShimRecord};
 use super::{BundleId, Inner};
 use crate::bundle::Incarnation;
 use crate::error::{AtStep, Result, Step};
+use crate::privileged::Privileged;
 use crate::shims::Endpoint;
 use crate::sys::{Directory, ShimProcess};
 
@@ -15,6 +16,7 @@ pub(crate) struct OnFile {
     pub(crate) endpoint: Endpoint,
     pub(crate) pid: Option<u32>,
     record: Option<ShimRecord>,
+    privileged: Privileged,
     bundle: Arc<Directory>,
 }
 
@@ -26,7 +28,13 @@ impl OnFile {
         let records = inner.policy.shim_records(&inner.config, id, lend(inner, id))?;
         let record = ShimRecord::of(inner, id, &bundle)?;
         // A number that cannot be read is no obstacle: who answers has to run in the bundle.
-        Ok(Self { endpoint, pid: records.pid.unwrap_or_default(), record, bundle })
+        Ok(Self {
+            endpoint,
+            pid: records.pid.unwrap_or_default(),
+            record,
+            privileged: inner.config.privileged.clone(),
+            bundle,
+        })
     }
 
     /// Which bundle the records were found in.
@@ -41,6 +49,6 @@ impl OnFile {
 
     /// The running process of that id, if it is this bundle's shim.
     pub(crate) fn find(&self, pid: u32) -> Result<Option<ShimProcess>> {
-        find_shim(pid, self.record.as_ref(), &self.bundle).at_step(Step::ConnectShim)
+        find_shim(&self.privileged, pid, self.record.as_ref(), &self.bundle).at_step(Step::ConnectShim)
     }
 }

@@ -9,6 +9,7 @@ use super::runtime::Runtime;
 use super::shim_record::{Kind, ShimRecord};
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
+use crate::privileged::Privileged;
 use crate::sys::{Directory, ShimProcess};
 
 /// How long to wait for a process that was killed.
@@ -22,6 +23,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// First the container, then the shim: a shim takes a runc that it has started with it, which then
 /// leaves cgroups that nobody finds.
 pub(super) fn end(
+    privileged: &Privileged,
     id: &BundleId,
     bundle: &Directory,
     pid: Option<u32>,
@@ -32,14 +34,17 @@ pub(super) fn end(
         let message = format!("{message}; stop it, or force the deletion");
         Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(bundle.path()))
     };
-    let shims = find_shims(bundle, pid, record)?;
+    let shims = find_shims(privileged, bundle, pid, record)?;
     if let Some(shim) = shims.first()
         && !force
     {
         return busy(format!("the shim of the bundle is still running (pid {})", shim.pid()));
     }
     // What a shim was doing when it died may go on without it: runc may be making a container.
-    let others = || if record.is_some() { ShimProcess::all_in(bundle).at_step(Step::EndShim) } else { Ok(Vec::new()) };
+    let others = || match record {
+        Some(_) => privileged.find_marked(bundle).at_step(Step::EndShim),
+        None => Ok(Vec::new()),
+    };
     if let Some(process) = others()?.first()
         && !force
     {
@@ -49,7 +54,7 @@ pub(super) fn end(
     for process in others()?.iter().filter(|process| shims.iter().all(|shim| shim.pid() != process.pid())) {
         process.has_ended(deadline.saturating_duration_since(Instant::now())).at_step(Step::EndShim)?;
     }
-    let runtime = Runtime::of(id, record);
+    let runtime = Runtime::of(privileged, id, record);
     let mut ended = delete_container(&runtime, bundle, force)?;
     for shim in shims.iter().chain(&others()?) {
         kill(shim, record, bundle)?;
@@ -69,19 +74,24 @@ fn delete_container(runtime: &Runtime, bundle: &Directory, force: bool) -> Resul
         );
         return Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(bundle.path()));
     }
-    runtime.delete()?;
+    runtime.delete(bundle)?;
     Ok(true)
 }
 
 /// The processes that serve the bundle, or were about to.
-fn find_shims(bundle: &Directory, pid: Option<u32>, record: Option<&ShimRecord>) -> Result<Vec<ShimProcess>> {
+fn find_shims(
+    privileged: &Privileged,
+    bundle: &Directory,
+    pid: Option<u32>,
+    record: Option<&ShimRecord>,
+) -> Result<Vec<ShimProcess>> {
     let mut shims = Vec::new();
     if let Some(pid) = pid {
-        shims.extend(find_shim(pid, record, bundle).at_step(Step::EndShim)?);
+        shims.extend(find_shim(privileged, pid, record, bundle).at_step(Step::EndShim)?);
     }
     let recorded = record.and_then(ShimRecord::serving).filter(|process| Some(process.pid) != pid);
     if let Some(process) = recorded {
-        shims.extend(ShimProcess::find_started(process.pid, process.started).at_step(Step::EndShim)?);
+        shims.extend(privileged.find_started(process, bundle).at_step(Step::EndShim)?);
     }
     Ok(shims)
 }

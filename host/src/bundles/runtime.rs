@@ -1,17 +1,21 @@
 //! The container of a bundle as the runtime (runc) knows it, asked without any shim: shims die.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::{Deserialize, Serialize};
 
 use super::shim_record::ShimRecord;
 use crate::bundle::BundleId;
 use crate::error::{Error, ErrorKind, Result, Step};
+use crate::privileged::Privileged;
 use crate::sys::{Directory, path_identity};
 
 /// Where containerd's shim has runc keep its state if nobody says otherwise.
@@ -23,6 +27,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most that is read of what runc says, in bytes: several times the largest spec.
 const MOST: u64 = 64 << 20;
+
+/// What is asked of runc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Action {
+    /// Show the container's state.
+    State,
+    /// Kill the container and forget it.
+    Delete,
+}
+
+impl Action {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::State => &["state"],
+            Self::Delete => &["delete", "--force"],
+        }
+    }
+}
 
 /// What runc says about a container (`runc state`).
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +64,7 @@ impl State {
 
 /// runc, and where it keeps the state of a container.
 pub(crate) struct Runtime {
+    privileged: Privileged,
     binary: PathBuf,
     root: PathBuf,
     id: String,
@@ -51,11 +74,12 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     /// The runtime of a bundle's container, by what is on record.
-    pub(crate) fn of(id: &BundleId, record: Option<&ShimRecord>) -> Self {
+    pub(crate) fn of(privileged: &Privileged, id: &BundleId, record: Option<&ShimRecord>) -> Self {
         let or = |path: Option<&Path>, other: &str| {
             path.filter(|path| !path.as_os_str().is_empty()).map_or_else(|| PathBuf::from(other), Path::to_owned)
         };
         Self {
+            privileged: privileged.clone(),
             binary: or(record.map(|record| &*record.runtime), "runc"),
             root: or(record.map(|record| &*record.runtime_root), DEFAULT_RUNTIME_ROOT).join(id.namespace()),
             id: id.id().to_owned(),
@@ -74,7 +98,7 @@ impl Runtime {
         if std::fs::symlink_metadata(self.root.join(&self.id)).is_err() {
             return Ok(None);
         }
-        let answer = match self.run(&["state"]) {
+        let answer = match self.run(Action::State, bundle) {
             Ok(answer) => answer,
             Err(error) => match std::fs::symlink_metadata(self.root.join(&self.id).join("state.json")) {
                 Ok(_) => return Err(error),
@@ -93,48 +117,57 @@ impl Runtime {
     }
 
     /// Kills the container and has runc forget it.
-    pub(crate) fn delete(&self) -> Result<()> {
-        self.run(&["delete", "--force"]).map(drop)
+    pub(crate) fn delete(&self, bundle: &Directory) -> Result<()> {
+        self.run(Action::Delete, bundle).map(drop)
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+    fn run(&self, action: Action, bundle: &Directory) -> Result<Vec<u8>> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| self.error(format!("cannot make a pipe: {errno}")));
+        let ((answer, stdout), (complaint, stderr)) = (pipe()?, pipe()?);
+        // Read from the start: the state holds all annotations of the spec, more than a pipe does.
+        let [answer, complaint] = [answer, complaint].map(|end| thread::spawn(move || read_some(File::from(end))));
+        let succeeded = self.privileged.run(self, action, bundle, [stdout, stderr]);
+        let [answer, complaint] = [answer, complaint].map(|reader| reader.join().unwrap_or_default());
+        match succeeded {
+            Ok(true) => Ok(answer),
+            Ok(false) => Err(self.error(String::from_utf8_lossy(&complaint).trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(self.error(error.to_string()).with_kind(ErrorKind::Timeout))
+            }
+            Err(error) => Err(self.error(error.to_string())),
+        }
+    }
+
+    /// Runs it to its end, if that comes in time; whether it succeeded.
+    pub(crate) fn execute(&self, action: Action, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<bool> {
         let mut command = Command::new(&self.binary);
-        command.arg("--root").arg(&self.root).args(arguments).arg(&self.id);
+        command.arg("--root").arg(&self.root).args(action.arguments()).arg(&self.id);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into()));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).current_dir("/");
         // A Ctrl-C on our terminal does not stop it half-way.
         command.process_group(0);
-        let mut child = command.spawn().map_err(|error| self.error(format!("it cannot be started: {error}")))?;
-        // Read from the start: the state holds all annotations of the spec, more than a pipe does.
-        let answer = child.stdout.take().map(|stdout| thread::spawn(move || read_some(stdout)));
-        let complaint = child.stderr.take().map(|stderr| thread::spawn(move || read_some(stderr)));
+        let child = command.spawn();
+        // With it go our ends of the pipes.
+        drop(command);
+        let mut child =
+            child.map_err(|error| io::Error::new(error.kind(), format!("it cannot be started: {error}")))?;
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(1);
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if Instant::now() < deadline => thread::sleep(pause),
-                Ok(None) => {
+        loop {
+            match child.try_wait()? {
+                Some(status) => return Ok(status.success()),
+                None if Instant::now() < deadline => thread::sleep(pause),
+                None => {
                     let _ = child.kill();
                     let _ = child.wait();
-                    return Err(self
-                        .error(format!("no answer in {} s", PATIENCE.as_secs()))
-                        .with_kind(ErrorKind::Timeout));
+                    let message = format!("no answer in {} s", PATIENCE.as_secs());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, message));
                 }
-                Err(error) => return Err(self.error(error.to_string())),
             }
             pause = (pause * 2).min(Duration::from_millis(20));
-        };
-        let read = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
-            reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
-        };
-        let (answer, complaint) = (read(answer), read(complaint));
-        if status.success() {
-            return Ok(answer);
         }
-        Err(self.error(String::from_utf8_lossy(&complaint).trim().to_owned()))
     }
 
     fn error(&self, message: String) -> Error {
@@ -144,7 +177,7 @@ impl Runtime {
     }
 }
 
-fn read_some(from: impl std::io::Read) -> Vec<u8> {
+fn read_some(from: impl io::Read) -> Vec<u8> {
     let mut text = Vec::new();
     let _ = from.take(MOST).read_to_end(&mut text);
     text

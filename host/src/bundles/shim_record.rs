@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Inner;
 use super::create::names;
 use super::lock::{Locked, Waiting};
+use super::places::Places;
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
@@ -76,7 +77,12 @@ impl ShimRecord {
 
     /// The record of the shim of this very bundle.
     pub(crate) fn of(inner: &Inner, id: &BundleId, bundle: &Directory) -> Result<Option<Self>> {
-        Kept::open(inner, id)?.map_or(Ok(None), |kept| kept.record_of(bundle))
+        Self::find(&inner.places, id, bundle)
+    }
+
+    /// The same, whatever the policy.
+    pub(crate) fn find(places: &Places, id: &BundleId, bundle: &Directory) -> Result<Option<Self>> {
+        Kept::open(places, id)?.map_or(Ok(None), |kept| kept.record_of(bundle))
     }
 
     /// Reads a record; `None` if there is none of this boot.
@@ -104,9 +110,9 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// `None` if there is none.
-    pub(crate) fn open(inner: &Inner, id: &BundleId) -> Result<Option<Self>> {
+    pub(crate) fn open(places: &Places, id: &BundleId) -> Result<Option<Self>> {
         let (namespace, name) = names(id)?;
-        let Some(parent) = inner.places.state.records(&[Name::SHIMS, namespace])? else { return Ok(None) };
+        let Some(parent) = places.state.records(&[Name::SHIMS, namespace])? else { return Ok(None) };
         match parent.open_directory(&name, Crossing::Refused) {
             Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
             directory => Ok(Some(Self { directory: Arc::new(directory.at_step(Step::ReadRecords)?), parent, name })),

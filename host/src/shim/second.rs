@@ -26,7 +26,9 @@ pub(super) fn refuse_second(
         Err(fault) => return unusable("shim.pid", &fault),
     };
     for pid in pid.into_iter().chain(on_record.and_then(|record| Some(record.serving()?.pid))) {
-        if let Some(shim) = find_shim(pid, on_record, &hold.bundle).at_step(Step::StartShim)? {
+        if let Some(shim) =
+            find_shim(&inner.config.privileged, pid, on_record, &hold.bundle).at_step(Step::StartShim)?
+        {
             return busy(format!("the bundle has a shim already, which is running (pid {})", shim.pid()));
         }
     }
@@ -39,7 +41,7 @@ pub(super) fn refuse_second(
         }
         (None, Err(fault)) => return unusable("address", &fault),
     }
-    match Runtime::of(id, on_record).state(&hold.bundle)? {
+    match Runtime::of(&inner.config.privileged, id, on_record).state(&hold.bundle)? {
         Some(state) if state.is_running() => {
             busy(format!("the container of the bundle is still {} (pid {}), without a shim", state.status, state.pid))
         }

@@ -87,7 +87,7 @@ pub(super) async fn status(inner: &Arc<Inner>, id: &BundleId) -> Result<TaskStat
             blocking(move || {
                 let bundle = open_bundle(&inner, &id)?;
                 let record = ShimRecord::of(&inner, &id, &bundle)?;
-                let state = Runtime::of(&id, record.as_ref()).state(&bundle)?;
+                let state = Runtime::of(&inner.config.privileged, &id, record.as_ref()).state(&bundle)?;
                 Ok(state.map_or(TaskStatus::None, |state| TaskStatus::from_runtime(&state.status)))
             })
             .await

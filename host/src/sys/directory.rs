@@ -110,6 +110,21 @@ impl Directory {
         }
     }
 
+    /// The same handle under another path.
+    pub(crate) fn at(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
+    /// The directory that this one lies in now.
+    pub(crate) fn parent(&self) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = self.path.join("..");
+        match retry(|| openat(&self.fd, c"..", flags, Mode::empty())) {
+            Ok(fd) => Ok(Self::from_fd_unchecked(fd, path)),
+            Err(errno) => Err(Failure::new("openat", path, errno)),
+        }
+    }
+
     /// Another handle of the same directory, which shares no lock and no offset with this one.
     pub(crate) fn reopen(&self) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

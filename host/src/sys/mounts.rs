@@ -33,7 +33,7 @@ impl Mounts {
     }
 
     fn in_table(directory: &Directory) -> Result<Self> {
-        let base = real_path(directory)?;
+        let base = directory.path_now()?;
         let table = std::fs::read(MOUNTINFO).map_err(|error| {
             Failure::new("read", MOUNTINFO, Errno::from_io_error(&error).unwrap_or(Errno::IO)).with("is /proc mounted?")
         })?;
@@ -74,12 +74,14 @@ fn holds_no_mount(directory: &Directory) -> Result<bool> {
     Ok(true)
 }
 
-/// Where a handle leads now, as the kernel's mount table spells it.
-fn real_path(directory: &Directory) -> Result<PathBuf> {
-    let link = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
-    match readlinkat(CWD, &link, Vec::new()) {
-        Ok(path) => Ok(PathBuf::from(OsString::from_vec(path.into_bytes()))),
-        Err(errno) => Err(Failure::new("readlinkat", link, errno).with("is /proc mounted?")),
+impl Directory {
+    /// Where the handle leads now, as the kernel's mount table spells it.
+    pub(crate) fn path_now(&self) -> Result<PathBuf> {
+        let link = format!("/proc/self/fd/{}", self.as_fd().as_raw_fd());
+        match readlinkat(CWD, &link, Vec::new()) {
+            Ok(path) => Ok(PathBuf::from(OsString::from_vec(path.into_bytes()))),
+            Err(errno) => Err(Failure::new("readlinkat", link, errno).with("is /proc mounted?")),
+        }
     }
 }
 

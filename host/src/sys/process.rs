@@ -28,6 +28,13 @@ pub(crate) struct ShimProcess {
     handle: OwnedFd,
     /// When it was started; with its id this names it for good.
     started: Option<u64>,
+    /// Who ends it, if we may not.
+    other: Option<Box<dyn End>>,
+}
+
+/// Ends a process in our place.
+pub(crate) trait End: std::fmt::Debug + Send + Sync {
+    fn end(&self, signal: Signal) -> Result<()>;
 }
 
 /// The variable that shims and what they start have in their environment: others may happen to run
@@ -91,8 +98,21 @@ impl ShimProcess {
             Err(errno) => return Err(Failure::new("pidfd_open", format!("/proc/{}", pid.as_raw_nonzero()), errno)),
         };
         // Read before it is found to live on: it is the time of this very process.
-        let found = Self { pid, handle, started: start_time(pid.as_raw_nonzero().get().unsigned_abs()) };
+        let started = start_time(pid.as_raw_nonzero().get().unsigned_abs());
+        let found = Self { pid, handle, started, other: None };
         Ok(if found.has_ended(Duration::ZERO)? { None } else { Some(found) })
+    }
+
+    /// A process that somebody else has found for us.
+    pub(crate) fn known(pid: u32, handle: OwnedFd, other: Box<dyn End>) -> Result<Self> {
+        let fail = || Failure::new("pidfd_open", format!("/proc/{pid}"), Errno::SRCH);
+        let started = start_time(pid);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(fail)?;
+        Ok(Self { pid, handle, started, other: Some(other) })
+    }
+
+    pub(crate) fn into_handle(self) -> OwnedFd {
+        self.handle
     }
 
     /// Whether the process belongs to another user or holds capabilities that we lack: nobody like
@@ -115,8 +135,17 @@ impl ShimProcess {
 
     /// Sends a signal and waits until the process has ended; `false` if it has not in time.
     pub(crate) fn end(&self, signal: Signal, patience: Duration) -> Result<bool> {
+        match &self.other {
+            Some(other) => other.end(signal)?,
+            None => self.signal(signal)?,
+        }
+        self.has_ended(patience)
+    }
+
+    /// Sends a signal; to one that has ended that is no error.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         match pidfd_send_signal(&self.handle, signal) {
-            Ok(()) | Err(Errno::SRCH) => self.has_ended(patience),
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(self.fail("pidfd_send_signal", errno)),
         }
     }

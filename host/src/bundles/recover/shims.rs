@@ -58,7 +58,7 @@ impl Job<'_> {
     }
 
     fn recover_in(&self, id: &BundleId, site: &Site) -> Result<Option<Fate>> {
-        let Some(kept) = Kept::open(self.inner, id)? else { return Ok(None) };
+        let Some(kept) = Kept::open(&self.inner.places, id)? else { return Ok(None) };
         // Whoever has just made FIFOs for a container that is yet to run has this lock.
         let Some(_in_use) = kept.lock()? else { return Ok(None) };
         let record = ShimRecord::read(&kept.directory)?;
@@ -87,7 +87,7 @@ impl Job<'_> {
         if is_alive(record)? && is_filed {
             return Ok(None);
         }
-        let runtime = Runtime::of(id, Some(record));
+        let runtime = Runtime::of(&self.inner.config.privileged, id, Some(record));
         if is_filed
             && let Some(state) = runtime.state(bundle)?
             && state.is_running()
@@ -98,8 +98,8 @@ impl Job<'_> {
         }
         let fate = self.removed_by(|| {
             // A start that was cut short may have left a shim that nobody can find.
-            running::end(id, bundle, None, Some(record), !is_filed)?;
-            unmount_rootfs(bundle)?;
+            running::end(&self.inner.config.privileged, id, bundle, None, Some(record), !is_filed)?;
+            unmount_rootfs(self.inner, bundle)?;
             clean_recorded_socket(self.inner, record)?;
             for name in [Name::SHIM_PID, Name::ADDRESS] {
                 bundle.unlink_if_there(&name).at_step(Step::Recover)?;
@@ -122,7 +122,7 @@ impl Job<'_> {
         {
             return unknown(format!("its shim (pid {}) is still running, and its bundle is gone", process.pid));
         }
-        if Runtime::of(id, Some(record)).has_state() {
+        if Runtime::of(&self.inner.config.privileged, id, Some(record)).has_state() {
             return unknown("the runtime still has a container of its bundle, which is gone".to_owned());
         }
         let fate = self.removed_by(|| {

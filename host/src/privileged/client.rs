@@ -1,0 +1,139 @@
+//! The confined side.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+
+use super::wire::{ANSWER, Answer, Request, receive, send};
+use crate::bundles::{Process, RuntimeAction};
+use crate::sys::{Directory, End, Failure, Result, ShimProcess};
+
+/// The calls that an answer may blame: text from elsewhere does not become ours.
+const CALLS: [&str; 8] =
+    ["openat2", "pidfd_open", "pidfd_send_signal", "poll", "readdir", "readlinkat", "statx", "umount2"];
+
+/// A connection to a broker.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// One request at a time. `None` only while this is dropped.
+    socket: Mutex<Option<OwnedFd>>,
+    /// The broker, if it is a child of ours.
+    process: Option<Pid>,
+}
+
+impl Client {
+    pub(crate) fn new(socket: OwnedFd, process: Option<Pid>) -> Self {
+        Self { socket: Mutex::new(Some(socket)), process }
+    }
+
+    fn ask(&self, request: Request, bundle: &Directory, streams: &[OwnedFd]) -> Result<(Answer, Option<OwnedFd>)> {
+        let lost = |errno| Failure::new("sendmsg", bundle.path(), errno).with("the broker does not answer");
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = socket.as_ref().ok_or_else(|| lost(Errno::PIPE))?;
+        let fds: Vec<_> = std::iter::once(bundle.as_fd()).chain(streams.iter().map(AsFd::as_fd)).collect();
+        send(socket, &request, &fds).map_err(lost)?;
+        match receive(socket, ANSWER).map_err(lost)? {
+            Some(Ok((answer, mut fds))) => settle(answer, bundle.path()).map(|answer| (answer, fds.pop())),
+            Some(Err(_)) => Err(lost(Errno::PROTO)),
+            None => Err(lost(Errno::PIPE)),
+        }
+    }
+
+    pub(super) fn unmount(&self, bundle: &Directory) -> Result<()> {
+        match self.ask(Request::Unmount, bundle, &[])? {
+            (Answer::Done, _) => Ok(()),
+            _ => Err(nonsense(bundle.path())),
+        }
+    }
+
+    pub(super) fn find(self: &Arc<Self>, pid: u32, bundle: &Directory) -> Result<Option<ShimProcess>> {
+        self.find_by(Request::Find { pid }, pid, bundle)
+    }
+
+    pub(super) fn find_started(self: &Arc<Self>, process: Process, bundle: &Directory) -> Result<Option<ShimProcess>> {
+        let Process { pid, started } = process;
+        self.find_by(Request::FindStarted { pid, started }, pid, bundle)
+    }
+
+    pub(super) fn find_marked(self: &Arc<Self>, bundle: &Directory) -> Result<Vec<ShimProcess>> {
+        match self.ask(Request::FindMarked, bundle, &[])? {
+            (Answer::Processes(pids), _) => {
+                pids.into_iter().filter_map(|pid| self.find(pid, bundle).transpose()).collect()
+            }
+            _ => Err(nonsense(bundle.path())),
+        }
+    }
+
+    fn find_by(self: &Arc<Self>, request: Request, pid: u32, bundle: &Directory) -> Result<Option<ShimProcess>> {
+        match self.ask(request, bundle, &[])? {
+            (Answer::Found(false), None) => Ok(None),
+            (Answer::Found(true), Some(handle)) => {
+                let end = EndByBroker { client: Arc::clone(self), bundle: bundle.reopen()?, pid };
+                ShimProcess::known(pid, handle, Box::new(end)).map(Some)
+            }
+            _ => Err(nonsense(bundle.path())),
+        }
+    }
+
+    pub(super) fn run(&self, action: RuntimeAction, bundle: &Directory, streams: [OwnedFd; 2]) -> io::Result<bool> {
+        match self.ask(Request::Run { action }, bundle, &streams).map_err(io::Error::other)? {
+            (Answer::Ran(succeeded), _) => Ok(succeeded),
+            (Answer::Trouble { late, message }, _) => {
+                Err(io::Error::new(if late { io::ErrorKind::TimedOut } else { io::ErrorKind::Other }, message))
+            }
+            _ => Err(io::Error::other(nonsense(bundle.path()))),
+        }
+    }
+}
+
+impl Drop for Client {
+    /// Ends the broker and waits until it has, so that no process of ours is left.
+    fn drop(&mut self) {
+        drop(self.socket.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        if self.process.is_some() {
+            let _ = crate::sys::retry(|| waitpid(self.process, WaitOptions::empty()));
+        }
+    }
+}
+
+/// Turns what went wrong at the other side into what it would have been at this one.
+fn settle(answer: Answer, bundle: &Path) -> Result<Answer> {
+    match answer {
+        Answer::Failed { call, path, detail, errno } => {
+            let call = CALLS.iter().find(|known| **known == call).copied().unwrap_or("broker");
+            let failure = Failure::new(call, path, Errno::from_raw_os_error(errno));
+            Err(match detail {
+                Some(detail) => failure.with(detail),
+                None => failure,
+            })
+        }
+        Answer::Refused(why) => Err(Failure::new("broker", bundle, Errno::PERM).with(format!("refused: {why}"))),
+        answer => Ok(answer),
+    }
+}
+
+fn nonsense(bundle: &Path) -> Failure {
+    Failure::new("recvmsg", bundle, Errno::PROTO).with("the broker's answer makes no sense")
+}
+
+/// Ends a process through the broker.
+#[derive(Debug)]
+struct EndByBroker {
+    client: Arc<Client>,
+    bundle: Directory,
+    pid: u32,
+}
+
+impl End for EndByBroker {
+    fn end(&self, signal: Signal) -> Result<()> {
+        let request = Request::End { pid: self.pid, kill: signal == Signal::KILL };
+        match self.client.ask(request, &self.bundle, &[])? {
+            (Answer::Done, _) => Ok(()),
+            _ => Err(nonsense(self.bundle.path())),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The broker's side.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::Signal;
+
+use super::check::Domain;
+use super::wire::{Answer, REQUEST, Request, receive, send};
+use super::{Privileged, UNMOUNT_PATIENCE};
+use crate::name::Name;
+use crate::sys::{ShimProcess, unmount_below};
+
+/// How many processes an answer names at most.
+const PROCESSES: usize = 1024;
+
+/// Answers requests until the other side is gone.
+pub(crate) fn serve(socket: &impl AsFd, domain: &Domain) -> rustix::io::Result<()> {
+    while let Some(received) = receive::<Request>(socket, REQUEST)? {
+        let (answer, handle) = match received {
+            Ok((request, fds)) => answer(domain, request, fds),
+            Err(why) => (Answer::Refused(why.to_owned()), None),
+        };
+        let fds: Vec<_> = handle.iter().map(AsFd::as_fd).collect();
+        send(socket, &answer, &fds)?;
+    }
+    Ok(())
+}
+
+fn answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> (Answer, Option<OwnedFd>) {
+    match try_answer(domain, request, fds) {
+        Ok((answer, handle)) => (answer, handle),
+        Err(answer) => (answer, None),
+    }
+}
+
+fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(Answer, Option<OwnedFd>), Answer> {
+    let mut fds = fds.into_iter();
+    let bundle = fds.next().ok_or_else(|| Answer::Refused("it names no bundle".to_owned()))?;
+    let streams: Vec<OwnedFd> = fds.collect();
+    let expected = if matches!(request, Request::Run { .. }) { 2 } else { 0 };
+    if streams.len() != expected {
+        return Err(Answer::Refused("it has the wrong number of descriptors".to_owned()));
+    }
+    let bundle = domain.bundle(bundle).map_err(Answer::Refused)?;
+    let directory = &bundle.directory;
+    Ok(match request {
+        Request::Unmount => {
+            unmount_below(directory, &Name::ROOTFS, UNMOUNT_PATIENCE)?;
+            (Answer::Done, None)
+        }
+        Request::Find { pid } => found(ShimProcess::find(pid, directory)?),
+        Request::FindStarted { pid, started } => found(ShimProcess::find_started(pid, started)?),
+        Request::FindMarked => {
+            let pids = ShimProcess::all_in(directory)?.iter().map(ShimProcess::pid).take(PROCESSES).collect();
+            (Answer::Processes(pids), None)
+        }
+        Request::End { pid, kill } => {
+            let signal = if kill { Signal::KILL } else { Signal::TERM };
+            // One that has ended meanwhile is what was wanted.
+            if let Some(process) = ShimProcess::find(pid, directory)? {
+                process.signal(signal)?;
+            }
+            (Answer::Done, None)
+        }
+        Request::Run { action } => {
+            let runtime = domain.runtime(&bundle).map_err(Answer::Refused)?;
+            let [stdout, stderr] = <[OwnedFd; 2]>::try_from(streams)
+                .map_err(|_| Answer::Refused("it has the wrong number of descriptors".to_owned()))?;
+            match Privileged::InProcess.run(&runtime, action, directory, [stdout, stderr]) {
+                Ok(succeeded) => (Answer::Ran(succeeded), None),
+                Err(error) => {
+                    let late = error.kind() == std::io::ErrorKind::TimedOut;
+                    (Answer::Trouble { late, message: error.to_string() }, None)
+                }
+            }
+        }
+    })
+}
+
+fn found(process: Option<ShimProcess>) -> (Answer, Option<OwnedFd>) {
+    let handle = process.map(ShimProcess::into_handle);
+    (Answer::Found(handle.is_some()), handle)
+}

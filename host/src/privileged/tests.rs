@@ -1,0 +1,258 @@
+//! A broker that is asked by somebody hostile.
+
+use std::fs;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread::JoinHandle;
+
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg, socketpair,
+};
+use tempfile::TempDir;
+
+use super::wire::{ANSWER, Answer, Request, receive, send};
+use super::{Domain, serve};
+use crate::bundles::{RuntimeAction, ShimKind, ShimRecord};
+use crate::sys::{Directory, boot_id};
+
+/// A broker of its own, and a bundle `default/web`.
+struct Bed {
+    scratch: TempDir,
+    socket: Option<OwnedFd>,
+    broker: Option<JoinHandle<rustix::io::Result<()>>>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        for path in ["state/default/web/rootfs", "state/default/db", "root", "elsewhere/rootfs"] {
+            fs::create_dir_all(scratch.path().join(path)).unwrap();
+        }
+        let domain = Domain::new(&scratch.path().join("state"), &scratch.path().join("root"));
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let broker = std::thread::spawn(move || serve(&theirs, &domain));
+        Self { scratch, socket: Some(ours), broker: Some(broker) }
+    }
+
+    fn open(&self, path: &str) -> OwnedFd {
+        fs::File::open(self.scratch.path().join(path)).unwrap().into()
+    }
+
+    fn answer(&self) -> Answer {
+        let (answer, _) = receive(self.socket.as_ref().unwrap(), ANSWER).unwrap().unwrap().unwrap();
+        answer
+    }
+
+    fn ask(&self, request: Request, fds: &[&OwnedFd]) -> Answer {
+        let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
+        send(self.socket.as_ref().unwrap(), &request, &fds).unwrap();
+        self.answer()
+    }
+
+    /// Sends what nobody would who keeps to the rules.
+    fn ask_raw(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Answer {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)));
+        let socket = self.socket.as_ref().unwrap();
+        sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
+        self.answer()
+    }
+
+    #[track_caller]
+    fn refuses(&self, request: Request, fds: &[&OwnedFd], why: &str) {
+        match self.ask(request, fds) {
+            Answer::Refused(said) => assert!(said.contains(why), "{said}"),
+            answer => panic!("{request:?}: {answer:?}"),
+        }
+    }
+
+    /// It is still there, and answers who asks properly.
+    #[track_caller]
+    fn works(&self) {
+        assert_eq!(self.ask(Request::Unmount, &[&self.open("state/default/web")]), Answer::Done);
+    }
+
+    /// Writes a record as a hostile process could, which has the same rights there.
+    fn forge(&self, runtime: &Path, runtime_root: &Path) {
+        let bundle = Directory::from_fd_unchecked(self.open("state/default/web"), "bundle".into());
+        let record = ShimRecord {
+            kind: ShimKind::Remote,
+            boot: boot_id().unwrap(),
+            bundle: bundle.identity().unwrap(),
+            address: String::new(),
+            socket: None,
+            runtime: runtime.to_owned(),
+            runtime_root: runtime_root.to_owned(),
+            process: None,
+            exited: None,
+        };
+        let directory = self.scratch.path().join("state/.dunnage/shims/default/web");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("record.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        drop(self.socket.take());
+        let served = self.broker.take().unwrap().join().unwrap();
+        assert!(std::thread::panicking() || served.is_ok(), "the broker ended with {served:?}");
+    }
+}
+
+/// A process that ends with the test.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn in_directory(directory: &Path) -> Self {
+        Self(Command::new("sleep").arg("60").current_dir(directory).spawn().unwrap())
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const NO_BUNDLE: &str = "";
+
+#[test]
+fn handles_that_are_no_bundle_of_ours_are_refused() {
+    let bed = Bed::new();
+    fs::write(bed.scratch.path().join("state/default/file"), "").unwrap();
+    symlink("../../elsewhere", bed.scratch.path().join("state/default/link")).unwrap();
+    for path in [
+        "elsewhere",
+        "state",
+        "state/default",
+        "state/default/web/rootfs",
+        "state/default/file",
+        "state/default/link",
+        "root",
+    ] {
+        bed.refuses(Request::Unmount, &[&bed.open(path)], NO_BUNDLE);
+        bed.refuses(Request::Find { pid: 1 }, &[&bed.open(path)], NO_BUNDLE);
+    }
+    bed.refuses(Request::Unmount, &[&fs::File::open("/").unwrap().into()], NO_BUNDLE);
+    bed.refuses(Request::Unmount, &[&fs::File::open("/dev/null").unwrap().into()], NO_BUNDLE);
+    bed.refuses(Request::Unmount, &[&fs::File::open("/proc/self/status").unwrap().into()], NO_BUNDLE);
+    bed.works();
+}
+
+#[test]
+fn handles_of_what_was_removed_or_moved_away_are_refused() {
+    let bed = Bed::new();
+    let (gone, moved) = (bed.open("state/default/db"), bed.open("state/default/web"));
+    let path = |name: &str| bed.scratch.path().join(name);
+    fs::remove_dir(path("state/default/db")).unwrap();
+    bed.refuses(Request::Unmount, &[&gone], NO_BUNDLE);
+    fs::rename(path("state/default/web"), path("elsewhere/web")).unwrap();
+    // The name is somebody else's now.
+    fs::create_dir(path("state/default/web")).unwrap();
+    bed.refuses(Request::Unmount, &[&moved], NO_BUNDLE);
+    bed.works();
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_the_next_one_is_answered() {
+    let bed = Bed::new();
+    let bundle = bed.open("state/default/web");
+    for bytes in [
+        &b"x"[..],
+        &[0xff; 200],
+        b"{}",
+        b"null",
+        br#""Mount""#,
+        br#""unmount""#,
+        br#"{"Unmount":{"path":"/"}}"#,
+        br#"{"Find":{"pid":-1}}"#,
+        br#"{"Find":{"pid":4294967296}}"#,
+        br#"{"End":{"pid":1,"kill":9}}"#,
+        br#"{"End":{"pid":1,"kill":true,"group":true}}"#,
+        br#"{"Run":{"action":"Exec"}}"#,
+        br#"{"Run":{"action":"State","binary":"/bin/sh"}}"#,
+        br#""Unmount" "Unmount""#,
+        &[b' '; 300],
+    ] {
+        let answer = bed.ask_raw(bytes, &[bundle.as_fd()]);
+        assert!(matches!(answer, Answer::Refused(_)), "{:?}: {answer:?}", String::from_utf8_lossy(bytes));
+        bed.works();
+    }
+}
+
+#[test]
+fn the_number_of_descriptors_has_to_be_right() {
+    let bed = Bed::new();
+    let bundle = bed.open("state/default/web");
+    for count in [0, 2, 3, 4, 16] {
+        let fds = vec![bundle.as_fd(); count];
+        let answer = bed.ask_raw(br#""Unmount""#, &fds);
+        assert!(matches!(answer, Answer::Refused(_)), "{count}: {answer:?}");
+    }
+    for count in [0, 1, 2, 4] {
+        let fds = vec![bundle.as_fd(); count];
+        let answer = bed.ask_raw(br#"{"Run":{"action":"Delete"}}"#, &fds);
+        assert!(matches!(answer, Answer::Refused(_)), "{count}: {answer:?}");
+    }
+    bed.works();
+}
+
+#[test]
+fn nobody_is_ended_who_does_not_run_in_the_bundle() {
+    let bed = Bed::new();
+    let bundle = bed.open("state/default/web");
+    let mut foreign = Sleeper::in_directory(&bed.scratch.path().join("elsewhere"));
+    let mut neighbour = Sleeper::in_directory(&bed.scratch.path().join("state/default/db"));
+    let mut own = Sleeper::in_directory(&bed.scratch.path().join("state/default/web"));
+    for pid in [foreign.0.id(), neighbour.0.id(), std::process::id(), 1, 0, u32::MAX] {
+        assert_eq!(bed.ask(Request::Find { pid }, &[&bundle]), Answer::Found(false), "{pid}");
+        assert_eq!(bed.ask(Request::End { pid, kill: true }, &[&bundle]), Answer::Done, "{pid}");
+    }
+    assert_eq!(bed.ask(Request::Find { pid: own.0.id() }, &[&bundle]), Answer::Found(true));
+    assert_eq!(bed.ask(Request::End { pid: own.0.id(), kill: true }, &[&bundle]), Answer::Done);
+    assert!(!own.0.wait().unwrap().success());
+    for sleeper in [&mut foreign, &mut neighbour] {
+        assert_eq!(sleeper.0.try_wait().unwrap(), None);
+    }
+}
+
+#[test]
+fn the_runtime_is_never_what_the_other_side_could_have_made() {
+    let bed = Bed::new();
+    let (bundle, null) = (bed.open("state/default/web"), OwnedFd::from(fs::File::open("/dev/null").unwrap()));
+    let proof = bed.scratch.path().join("proof");
+    let program = |at: &str, mode| {
+        let path = bed.scratch.path().join(at);
+        fs::write(&path, format!("#!/bin/sh\n: > {}\n", proof.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let outside = bed.scratch.path().join("elsewhere");
+    let detour = outside.join("link");
+    symlink(program("state/default/web/runc", 0o755), &detour).unwrap();
+    for (runtime, root) in [
+        (program("state/default/runc", 0o755), outside.clone()),
+        (program("root/runc", 0o755), outside.clone()),
+        (detour, outside.clone()),
+        (program("elsewhere/writable", 0o777), outside.clone()),
+        (outside.join("missing"), outside.clone()),
+        (outside.clone(), outside.clone()),
+        ("./runc".into(), outside.clone()),
+        ("runc".into(), bed.scratch.path().join("state/default")),
+        ("runc".into(), bed.scratch.path().join("elsewhere/../root")),
+    ] {
+        bed.forge(&runtime, &root);
+        for action in [RuntimeAction::State, RuntimeAction::Delete] {
+            bed.refuses(Request::Run { action }, &[&bundle, &null, &null], "");
+        }
+    }
+    assert!(!proof.exists());
+}
