@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 use dunnage::{Dunnage, Spec};
 use serde::Serialize;
 
+use super::confine::{Needs, confine, confine_beside_broker};
 use super::failure::usage;
-use super::global::{Global, read_spec};
+use super::global::{Global, Input};
 use super::output::pairs;
 
 /// Measure how fast this is on this machine
@@ -93,8 +94,16 @@ impl Bench {
         if options.jobs > options.count {
             return Err(usage("there are more jobs than operations"));
         }
-        let spec = read_spec(&options.spec).map_err(|error| error.with_operation("bench"))?;
-        let dunnage = global.dunnage(options.jobs)?;
+        let spec = Input::open(&options.spec).map_err(|error| error.with_operation("bench"))?;
+        // As `create`, `delete` and `gid` are.
+        let broker = if operation == "cycle" {
+            confine_beside_broker(global, Needs::Cycling)
+        } else {
+            confine(global, Needs::Nothing);
+            None
+        };
+        let spec = spec.read().map_err(|error| error.with_operation("bench"))?;
+        let dunnage = global.dunnage_beside(broker.as_ref(), options.jobs)?;
         let run = |job, step| match operation {
             "cycle" => cycle(&dunnage, global, &spec, job, step),
             _ => dunnage.remapped_gid(&spec).map(drop),

@@ -9,9 +9,9 @@ use dunnage::{Dunnage, Listed, Scope};
 use futures::StreamExt as _;
 use serde::Serialize;
 
-use super::confine::{Needs, confine};
+use super::confine::{Needs, confine, confine_beside_broker};
 use super::failure::{Failed, exit_code, report};
-use super::global::{Global, read_spec};
+use super::global::{Global, Input};
 use super::output::{columns, pairs};
 use super::shim::block_on;
 
@@ -42,8 +42,9 @@ impl Create {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = global.id(&self.id);
         let operation = format!("create {id}");
-        let spec = read_spec(&self.spec).map_err(|error| error.with_operation(&operation))?;
-        confine(global, Needs::Writing);
+        let spec = Input::open(&self.spec).map_err(|error| error.with_operation(&operation))?;
+        confine(global, Needs::Creating);
+        let spec = spec.read().map_err(|error| error.with_operation(&operation))?;
         let dunnage = global.dunnage(1)?;
         // First what can be refused without a trace.
         let shim_address = dunnage.shim_address(&id).map_err(|error| error.with_operation(&operation))?;
@@ -90,7 +91,8 @@ impl Delete {
         struct Deleted {
             deleted: Vec<String>,
         }
-        let dunnage = global.dunnage(1)?;
+        let broker = confine_beside_broker(global, Needs::Deleting);
+        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
         let mut result = Deleted { deleted: Vec::new() };
         let mut code = None;
         for id in self.ids {
@@ -161,12 +163,14 @@ impl From<&Listed> for Item {
 
 impl List {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        if !self.status {
-            // Shims can be asked only by who may dial them and look at their processes.
+        let broker = if self.status {
+            confine_beside_broker(global, Needs::Asking { abstract_too: false })
+        } else {
             confine(global, Needs::Reading);
-        }
+            None
+        };
         let scope = if self.all_namespaces { Scope::All } else { Scope::Namespace(&global.namespace) };
-        let dunnage = global.dunnage(if self.status { 8 } else { 1 })?;
+        let dunnage = global.dunnage_beside(broker.as_ref(), if self.status { 8 } else { 1 })?;
         let listed = dunnage.list(scope)?;
         let mut items: Vec<Item> = listed.iter().map(Item::from).collect();
         if self.status {
@@ -236,8 +240,8 @@ struct Inspected {
 
 impl Inspect {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        // Not confined: Landlock would hide from us whether the shim on file is running.
-        let found = global.dunnage(1)?.inspect(&global.id(&self.id))?;
+        let broker = confine_beside_broker(global, Needs::Inspecting);
+        let found = global.dunnage_beside(broker.as_ref(), 1)?.inspect(&global.id(&self.id))?;
         let (address, address_error) = split(found.address);
         let (shim_pid, shim_pid_error) = split(found.shim_pid);
         let result = Inspected {
@@ -298,8 +302,9 @@ impl Gid {
         struct Answer {
             remapped_gid: u32,
         }
-        let spec = read_spec(&self.spec).map_err(|error| error.with_operation("gid"))?;
+        let spec = Input::open(&self.spec).map_err(|error| error.with_operation("gid"))?;
         confine(global, Needs::Nothing);
+        let spec = spec.read().map_err(|error| error.with_operation("gid"))?;
         let remapped_gid = global.dunnage(1)?.remapped_gid(&spec)?;
         Ok(global.output.print(&Answer { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
     }

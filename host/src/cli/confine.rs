@@ -1,41 +1,77 @@
-//! Confining this process, before it decides on anything: Landlock (landlock(7)). The spec has been
-//! read by then, and is opaque bytes; what is left to open are the state and root directories. If
-//! those have yet to be made, the nearest directory above them is open to this process too.
+//! Confining this process before it reads the first untrusted byte: a second wall around the host,
+//! should the policy's be broken.
 //!
-//! Only commands that need not unmount are confined: Landlock forbids mounting and unmounting to
-//! the whole domain.
+//! - Landlock (landlock(7)) leaves the state, root and socket directories, as the command needs
+//!   them, and `/proc`. Of those that have yet to be made the nearest directory above is left.
+//! - The capabilities go down to what the command needs, in all five sets, and no `exec` gives any
+//!   back (`no_new_privs`).
+//! - A seccomp filter leaves the system calls that the command needs (see [`calls`]).
+//!
+//! All of it holds for children too, and Landlock forbids unmounting. What has to be done without
+//! is done by a broker that was started before (see `dunnage::broker`).
 
-use std::path::{Path, PathBuf};
+mod calls;
+mod capabilities;
+mod files;
+mod filter;
+#[cfg(test)]
+mod tests;
 
-use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetStatus, Scope,
-};
+use std::path::Path;
+
+use dunnage::broker::Broker;
+use landlock::RulesetStatus;
 
 use super::global::Global;
 
-/// The newest Landlock this was written for; older kernels enforce what they know of it.
-const NEWEST: ABI = ABI::V6;
-
-/// What a command does with the bundles.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Only decisions: no file at all.
+    /// Only decides: no file at all.
     Nothing,
     /// Looks at bundles.
     Reading,
+    /// Waits for records below the state directory.
+    Following,
     /// Makes bundles.
-    Writing,
+    Creating,
     /// Writes records below the state directory.
     Recording,
+    /// Deletes bundles.
+    Deleting,
+    /// Makes bundles and deletes them.
+    Cycling,
+    /// Looks at bundles, and whether their shims are running.
+    Inspecting,
+    /// Asks shims, perhaps at an abstract address.
+    Asking { abstract_too: bool },
+    /// The same, and ends them.
+    Stopping { abstract_too: bool },
 }
 
 /// Confines this process and says, for people, how far that went.
 ///
-/// A kernel without Landlock is no reason to fail: the policy is confined in any case, and this is
-/// a second wall around the host.
+/// A kernel that lacks something is no reason to fail: the policy is confined in any case.
 pub(super) fn confine(global: &Global, needs: Needs) -> String {
     confine_with_policy(global, needs, global.policy.as_deref())
+}
+
+/// The same for a command that also has to unmount, or to look at processes: the broker that does
+/// that for it. Nothing has to be open yet, and no thread running.
+pub(super) fn confine_beside_broker(global: &Global, needs: Needs) -> Option<Broker> {
+    if global.no_confine {
+        return None;
+    }
+    match Broker::start(&global.state, &global.root) {
+        Ok(broker) => {
+            confine(global, needs);
+            Some(broker)
+        }
+        Err(error) => {
+            tracing::warn!("cannot confine this process: its broker cannot be started: {error}");
+            None
+        }
+    }
 }
 
 /// The same with a policy file to be read that the options do not name.
@@ -43,50 +79,45 @@ pub(super) fn confine_with_policy(global: &Global, needs: Needs, policy: Option<
     if global.no_confine {
         return "process: not confined, as was asked for".to_owned();
     }
-    match restrict(global, needs, policy) {
-        Ok(RulesetStatus::FullyEnforced) => "process: confined by Landlock".to_owned(),
-        Ok(RulesetStatus::PartiallyEnforced) => "process: confined by Landlock as far as this kernel can".to_owned(),
-        Ok(RulesetStatus::NotEnforced) => "process: not confined, this kernel has no Landlock".to_owned(),
-        Err(error) => {
-            tracing::warn!("cannot confine this process: {error}");
-            format!("process: not confined: {error}")
-        }
+    let (mut by, mut without) = (Vec::new(), Vec::new());
+    // Directories are opened first: that may take the capabilities that go next. The filter comes
+    // last, since it forbids all of this.
+    match files::restrict(global, needs, policy) {
+        Ok(RulesetStatus::FullyEnforced) => by.push("Landlock".to_owned()),
+        Ok(RulesetStatus::PartiallyEnforced) => by.push("Landlock as far as this kernel can".to_owned()),
+        Ok(RulesetStatus::NotEnforced) => without.push("this kernel has no Landlock".to_owned()),
+        Err(error) => without.push(failed("Landlock", &*error)),
     }
+    match capabilities::drop_all_but(needs, policy.is_some()) {
+        Ok(left) => by.push(format!("capabilities ({left})")),
+        Err(errno) => without.push(failed("capabilities", &errno)),
+    }
+    match rustix::thread::set_no_new_privs(true) {
+        Ok(()) => by.push("no_new_privs".to_owned()),
+        Err(errno) => without.push(failed("no_new_privs", &errno)),
+    }
+    match filter::install(needs) {
+        Ok(count) => by.push(format!("seccomp ({count} system calls)")),
+        Err(error) => without.push(failed("seccomp", &*error)),
+    }
+    let report = summary(&by, &without);
+    tracing::info!("{report}");
+    report
 }
 
-fn restrict(global: &Global, needs: Needs, policy: Option<&Path>) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
-    let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    // What is bound to files (executing them, device ioctls) is left out: no bundle needs it.
-    let write =
-        read | AccessFs::WriteFile | AccessFs::MakeDir | AccessFs::MakeReg | AccessFs::RemoveDir | AccessFs::RemoveFile;
-    let mut places: Vec<(PathBuf, BitFlags<AccessFs>)> = vec![("/proc".into(), read)];
-    if let Some(policy) = policy {
-        places.push((policy.to_owned(), AccessFs::ReadFile.into()));
-    }
-    let both = |access| [&global.state, &global.root].map(|path| (existing(path), access));
-    match needs {
-        Needs::Nothing => {}
-        Needs::Reading => places.extend(both(read)),
-        Needs::Writing => places.extend(both(write)),
-        Needs::Recording => places.push((existing(&global.state), write | AccessFs::Truncate)),
-    }
-
-    let mut ruleset = Ruleset::default()
-        .handle_access(AccessFs::from_all(NEWEST))?
-        .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(Scope::from_all(NEWEST))?
-        .create()?;
-    for (path, access) in places {
-        // What cannot be opened cannot be used by the command either, which will say so.
-        if let Ok(handle) = PathFd::new(&path) {
-            ruleset = ruleset.add_rule(PathBeneath::new(handle, access))?;
-        }
-    }
-    Ok(ruleset.restrict_self()?.ruleset)
+fn failed(what: &str, error: &dyn std::fmt::Display) -> String {
+    tracing::warn!("cannot confine this process by {what}: {error}");
+    format!("{what} failed: {error}")
 }
 
-/// The directory itself, or, if it has yet to be made, the nearest one above it.
-fn existing(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/")).to_owned()
+fn summary(by: &[String], without: &[String]) -> String {
+    let mut text = match by {
+        [] => "process: not confined".to_owned(),
+        by => format!("process: confined by {}", by.join(", ")),
+    };
+    for why in without {
+        text.push_str("; ");
+        text.push_str(why);
+    }
+    text
 }

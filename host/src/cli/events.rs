@@ -39,7 +39,7 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        confine(global, Needs::Reading);
+        confine(global, if self.follow { Needs::Following } else { Needs::Reading });
         let wanted = |event: &Event| self.all_namespaces || event.namespace == global.namespace;
         if self.follow {
             return follow(dunnage::events::follow(&global.state)?, wanted);
@@ -115,11 +115,11 @@ pub(super) struct Publish {
 
 impl Publish {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        confine(global, Needs::Recording);
         let mut event = Vec::new();
         // One byte more than is taken, so that a larger one is noticed.
         let mut input = std::io::stdin().lock().take(MAX_EVENT_SIZE as u64 + 1);
         input.read_to_end(&mut event).context("publish an event: publish-event: cannot read standard input")?;
-        confine(global, Needs::Recording);
         Ok(dunnage::events::publish(&global.state, &self.topic, &global.namespace, &event)?)
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
-use dunnage::{BundleId, Dunnage, GroupRanges, PolicySource, Spec};
+use dunnage::broker::Broker;
+use dunnage::{BundleId, Dunnage, GroupRanges, PolicySource, Spec, SpecFile};
 
 use super::{Failed, Output};
 
@@ -86,6 +87,11 @@ impl Global {
 
     /// The bundle manager of this command; a single call at a time unless more jobs are named.
     pub(super) fn dunnage(&self, jobs: u32) -> anyhow::Result<Dunnage> {
+        self.dunnage_beside(None, jobs)
+    }
+
+    /// The same, which has a broker do what this process cannot.
+    pub(super) fn dunnage_beside(&self, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
         let mut limits = dunnage::Limits::default();
         limits.concurrent_calls = jobs;
         let mut builder = Dunnage::builder()
@@ -98,6 +104,9 @@ impl Global {
             .limits(limits);
         if let Some(policy) = self.policy_source()? {
             builder = builder.policy(policy);
+        }
+        if let Some(broker) = broker {
+            builder = builder.broker(broker);
         }
         let dunnage = builder.build()?;
         self.check_digest(&dunnage)?;
@@ -124,12 +133,23 @@ impl Global {
     }
 }
 
-/// Reads a spec from a file, or from standard input if it is called `-`.
-pub(super) fn read_spec(path: &std::path::Path) -> dunnage::Result<Spec> {
-    let limit = dunnage::Limits::default().spec_size;
-    if path.as_os_str() == "-" {
-        Spec::read(std::io::stdin().lock(), limit, "standard input")
-    } else {
-        Spec::read_file(path, limit)
+/// A spec that is at hand and not yet read.
+pub(super) enum Input {
+    Standard,
+    File(SpecFile),
+}
+
+impl Input {
+    /// Opens a file, or takes standard input if it is called `-`.
+    pub(super) fn open(path: &std::path::Path) -> dunnage::Result<Self> {
+        if path.as_os_str() == "-" { Ok(Self::Standard) } else { SpecFile::open(path).map(Self::File) }
+    }
+
+    pub(super) fn read(self) -> dunnage::Result<Spec> {
+        let limit = dunnage::Limits::default().spec_size;
+        match self {
+            Self::Standard => Spec::read(std::io::stdin().lock(), limit, "standard input"),
+            Self::File(file) => file.read(limit),
+        }
     }
 }

@@ -40,18 +40,20 @@ impl Policy {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::Inspect(command) => {
+                let file = command.file.as_deref().or(global.policy.as_deref());
+                let process = confine_with_policy(global, Needs::Nothing, file);
                 let source = match (&command.file, &global.policy_digest) {
                     (Some(path), None) => PolicySource::file_unchecked(path)?,
                     (file, _) => source(global, file.as_deref())?,
                 };
-                let process = confine_with_policy(global, Needs::Nothing, file_of(&source));
                 let dunnage = load(source)?;
                 global.check_digest(&dunnage)?;
                 show(global, &dunnage, &process, None)
             }
             Self::Verify(command) => {
+                let file = command.file.as_deref().or(global.policy.as_deref());
+                let process = confine_with_policy(global, Needs::Nothing, file);
                 let source = source(global, command.file.as_deref())?;
-                let process = confine_with_policy(global, Needs::Nothing, file_of(&source));
                 let dunnage = load(source)?;
                 global.check_digest(&dunnage)?;
                 // It starts within its limits, and it answers.
@@ -67,13 +69,6 @@ fn source(global: &Global, file: Option<&Path>) -> anyhow::Result<PolicySource> 
         (None, _) => Ok(global.policy_source()?.unwrap_or_default()),
         (Some(path), Some(digest)) => Ok(PolicySource::File { path: path.to_owned(), digest: digest.clone() }),
         (Some(_), None) => Err(usage("verifying a file needs --policy-digest sha256:HEX")),
-    }
-}
-
-fn file_of(source: &PolicySource) -> Option<&Path> {
-    match source {
-        PolicySource::File { path, .. } => Some(path),
-        PolicySource::Shipped | _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) use self::remover::REMOVER;
 use self::session::Session;
 use self::signals::{Interrupted, Signals};
 use super::failure::{Failed, report};
-use super::global::{Global, read_spec};
+use super::global::{Global, Input};
 use super::shim::block_on;
 
 /// The exit code of our own failures, which no container's is taken for.
@@ -85,7 +85,7 @@ impl Run {
     fn try_run(self, global: &Global) -> anyhow::Result<u8> {
         let id = global.id(&self.id);
         let operation = format!("run {id}");
-        let spec = read_spec(&self.spec).map_err(|error| error.with_operation(&operation))?;
+        let spec = Input::open(&self.spec).and_then(Input::read).map_err(|error| error.with_operation(&operation))?;
         let rootfs = self.rootfs(&operation)?;
         let dunnage = global.dunnage(1)?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;

@@ -9,7 +9,7 @@ use dunnage::shim::{ConnectOptions, StartOptions, Stop as How};
 use dunnage::{RuncOptions, ShimOptions};
 use serde::Serialize;
 
-use super::confine::{Needs, confine};
+use super::confine::{Needs, confine, confine_beside_broker};
 use super::global::Global;
 use super::output::pairs;
 
@@ -209,7 +209,9 @@ impl Start {
 
 impl Info {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let dunnage = global.dunnage(1)?;
+        let needs = Needs::Asking { abstract_too: self.connect.allow_legacy };
+        let broker = confine_beside_broker(global, needs);
+        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
         let id = global.id(&self.id);
         let shim = block_on(async { Ok(dunnage.connect_shim(&id, self.connect.options()).await?) })?;
         Alive::of(&shim).print(global)
@@ -218,7 +220,9 @@ impl Info {
 
 impl Stop {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let dunnage = global.dunnage(1)?;
+        let needs = Needs::Stopping { abstract_too: self.connect.allow_legacy };
+        let broker = confine_beside_broker(global, needs);
+        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
         let id = global.id(&self.id);
         let how = if self.kill { How::Kill } else { How::Ask };
         let stopped = block_on(async {
