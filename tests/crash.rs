@@ -275,7 +275,9 @@ fn privileged_a_delete_that_is_killed_while_unmounting_keeps_the_data() {
                 let options = ["-o", "/dev/null", &format!("--trace={call}"), &inject];
                 let delete = scratch.command(["delete", "web-1"]);
                 let outcome = run(&mut strace::traced(&delete, options), []);
-                assert!(matches!(outcome.code, None | Some(137)), "{call} {nth}: {outcome:?}");
+                // Who unmounts is the broker: then that one is killed.
+                let told = call == "umount2" && outcome.stderr.contains("the broker does not answer");
+                assert!(matches!(outcome.code, None | Some(137)) || told, "{call} {nth}: {outcome:?}");
                 assert_eq!(scratch.bundle("web-1").exists(), call != "unlinkat", "{call} {nth}");
                 run(&mut scratch.command(["delete", "web-1"]), []).expect(0);
                 assert!(!scratch.bundle("web-1").exists() && !scratch.work_dir("web-1").exists(), "{call} {nth}");

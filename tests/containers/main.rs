@@ -1,5 +1,6 @@
 //! Real containers, run by containerd's shim and runc. All of it takes root.
 
+mod confinement;
 mod crash;
 mod ending;
 mod generations;
