@@ -51,6 +51,48 @@
 //! call runs. wasmtime installs a handler for `SIGSEGV`, `SIGBUS`, `SIGILL` and `SIGFPE` that
 //! passes on what is not its own. Each call that may run at the same time
 //! ([`Limits::concurrent_calls`]) reserves about 4 GiB of address space (not memory).
+//!
+//! # Confinement
+//!
+//! The policy is confined by being WebAssembly. The binary confines itself as well, before it reads
+//! the first untrusted byte; should the first wall break, what is behind the second is little. The
+//! library does not do that to the programs that embed it; one that confines itself can have a
+//! [`broker`] do what it then cannot.
+//!
+//! | command | Landlock leaves | capabilities kept | broker |
+//! |---|---|---|---|
+//! | `gid`, `bench gid`, `shim address`, `shim config`, `policy` | `/proc`, the policy file | none | |
+//! | `publish` | state: write | none | |
+//! | `list`, `events`, `shim connect-address` | state, root: read | `dac_read_search` | |
+//! | `create` | state, root: write | `chown`, `dac_override` | |
+//! | `inspect` | state, root: read | `dac_read_search` | yes |
+//! | `list --status`, `shim info` | the same, sockets: list | `dac_read_search` | yes |
+//! | `shim stop` | the same, sockets: remove | `dac_read_search` | yes |
+//! | `delete` | state, root, sockets: remove | `dac_override`, `fowner` | yes |
+//! | `bench cycle` | as `create` and `delete` | as both | yes |
+//! | `run`, `shim start`, `bench run`, monitors, shims | everything | all | not confined |
+//!
+//! All that are confined have `no_new_privs` and a list of allowed system calls; what is not on it
+//! fails with `ENOSYS`, as on a kernel that lacks it, so that libraries fall back where they can. The
+//! last row starts processes that must not inherit any of it, and does not confine itself.
+//!
+//! # Unsafe code
+//!
+//! Every place, and why; a test compares this list with the code.
+//!
+//! | file | places | reason |
+//! |---|---|---|
+//! | `guest/src/runtime.rs` | 3 | a library without `std` links its memory routines and exports `cabi_realloc` |
+//! | `guest/src/runtime/arena.rs` | 7 | a global allocator hands out raw memory |
+//! | `host/build.rs` | 1 | naming the CPU features to compile for |
+//! | `host/src/cli/confine/tests.rs` | 1 | system calls that have to fail |
+//! | `host/src/cli/output.rs` | 2 | noticing a closed standard output before Rust's runtime opens it |
+//! | `host/src/policy.rs` | 1 | loading the policy that was compiled into this binary |
+//! | `host/src/shim/local/process.rs` | 1 | real-time signals have no names |
+//! | `host/src/shim/monitor.rs` | 1 | giving back the memory of code that has run |
+//! | `host/src/sys/descriptors.rs` | 3 | descriptors that are inherited, waited for, or not passed on |
+//! | `host/src/sys/fork.rs` | 1 | splitting this process before it confines itself |
+//! | `host/src/sys/spawn.rs` | 4 | choosing the descriptors of a child |
 
 mod bindings;
 pub mod broker;

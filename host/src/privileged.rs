@@ -5,7 +5,7 @@
 mod check;
 mod client;
 mod serve;
-#[cfg(all(test, feature = "shim"))]
+#[cfg(test)]
 mod tests;
 mod wire;
 

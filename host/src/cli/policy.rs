@@ -131,7 +131,11 @@ fn show(global: &Global, dunnage: &Dunnage, process: &str, verified: Option<bool
         exports,
         compiled_for,
         limits: ShownLimits::from(&limits),
-        confinement: vec!["policy: a WebAssembly instance of its own for every call".to_owned(), process.to_owned()],
+        confinement: vec![
+            "policy: a WebAssembly instance of its own for every call".to_owned(),
+            process.to_owned(),
+            "not confined: run, shim start, bench run and what they start".to_owned(),
+        ],
     };
     Ok(global.output.print(&shown, table)?)
 }

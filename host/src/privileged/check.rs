@@ -47,7 +47,9 @@ impl Domain {
         }
         let mut names = path.components().rev().map(|component| match component {
             Component::Normal(name) => Name::new(name.as_bytes()).map_err(|error| error.to_string()),
-            _ => Err("the handle is not a bundle's".to_owned()),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => {
+                Err("the handle is not a bundle's".to_owned())
+            }
         });
         let mut next = || names.next().unwrap_or_else(|| Err("the handle is not a bundle's".to_owned()));
         let (name, namespace) = (next()?, next()?);

@@ -103,16 +103,16 @@ impl Drop for Client {
 /// Turns what went wrong at the other side into what it would have been at this one.
 fn settle(answer: Answer, bundle: &Path) -> Result<Answer> {
     match answer {
-        Answer::Failed { call, path, detail, errno } => {
-            let call = CALLS.iter().find(|known| **known == call).copied().unwrap_or("broker");
-            let failure = Failure::new(call, path, Errno::from_raw_os_error(errno));
+        Answer::Failed { ref call, ref path, ref detail, errno } => {
+            let call = CALLS.iter().find(|known| *known == call).copied().unwrap_or("broker");
+            let failure = Failure::new(call, path.clone(), Errno::from_raw_os_error(errno));
             Err(match detail {
-                Some(detail) => failure.with(detail),
+                Some(detail) => failure.with(detail.clone()),
                 None => failure,
             })
         }
         Answer::Refused(why) => Err(Failure::new("broker", bundle, Errno::PERM).with(format!("refused: {why}"))),
-        answer => Ok(answer),
+        Answer::Done | Answer::Found(_) | Answer::Processes(_) | Answer::Ran(_) | Answer::Trouble { .. } => Ok(answer),
     }
 }
 

@@ -87,12 +87,12 @@ pub(super) fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedF
     if sent == text.len() { Ok(()) } else { Err(Errno::MSGSIZE) }
 }
 
+/// A message with its descriptors, or why it is none.
+pub(super) type Received<T> = Result<(T, Vec<OwnedFd>), &'static str>;
+
 /// What came: `None` at the end of the connection. A message that is too long, has too many
 /// descriptors, or makes no sense is an error that the next message does not share.
-pub(super) fn receive<T: DeserializeOwned>(
-    socket: impl AsFd,
-    limit: usize,
-) -> rustix::io::Result<Option<Result<(T, Vec<OwnedFd>), &'static str>>> {
+pub(super) fn receive<T: DeserializeOwned>(socket: impl AsFd, limit: usize) -> rustix::io::Result<Option<Received<T>>> {
     let mut text = vec![0_u8; limit];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -18,10 +18,8 @@ pub(super) fn restrict(
     needs: Needs,
     policy: Option<&Path>,
 ) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
-    let scope = match needs {
-        Needs::Asking { abstract_too: true } | Needs::Stopping { abstract_too: true } => Scope::Signal.into(),
-        _ => Scope::from_all(NEWEST),
-    };
+    let abstract_too = matches!(needs, Needs::Asking { abstract_too: true } | Needs::Stopping { abstract_too: true });
+    let scope = if abstract_too { Scope::Signal.into() } else { Scope::from_all(NEWEST) };
     let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
