@@ -8,6 +8,8 @@ mod create;
 #[cfg(feature = "shim")]
 pub(crate) mod descriptors;
 mod directory;
+#[cfg(feature = "shim")]
+mod fifo;
 mod files;
 mod fork;
 #[cfg(feature = "shim")]
@@ -41,7 +43,7 @@ pub(crate) use log::LogFile;
 pub(crate) use mount::{Mounting, mount_below};
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;
-pub(crate) use process::{End, ShimProcess, boot_id, effective_ids};
+pub(crate) use process::{End, ShimProcess, boot_id, effective_ids, is_there};
 #[cfg(feature = "shim")]
 pub(crate) use process::{MARK, has_children, start_time};
 #[cfg(feature = "shim")]

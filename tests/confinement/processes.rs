@@ -15,7 +15,7 @@ const FOWNER: u64 = 1 << 3;
 
 /// Every command that confines itself, and the capabilities that it keeps. (`run`, `shim start` and
 /// `bench run` start what must not be confined; `completions` reads nothing.)
-const COMMANDS: [(&str, u64); 19] = [
+const COMMANDS: [(&str, u64); 20] = [
     ("gid --spec SPEC", 0),
     ("create web-1 --spec SPEC", CHOWN | DAC_OVERRIDE),
     ("create web-2 --spec SPEC --durable", CHOWN | DAC_OVERRIDE),
@@ -34,6 +34,7 @@ const COMMANDS: [(&str, u64); 19] = [
     ("policy verify", 0),
     ("bench gid --spec SPEC --count 2", 0),
     ("bench cycle --spec SPEC --count 2", CHOWN | DAC_OVERRIDE | FOWNER),
+    ("recover", CHOWN | DAC_OVERRIDE | FOWNER),
     ("delete web-1 web-2", DAC_OVERRIDE | FOWNER),
 ];
 
@@ -122,8 +123,9 @@ fn one_shot_commands_start_no_process() {
         run(&mut strace::traced(&command(&scratch, line), options), []);
         let text = fs::read_to_string(&trace).unwrap();
         let forks = text.lines().filter(|line| line.contains("SIGCHLD") && line.contains("clone(")).count();
-        let asks =
-            ["delete", "inspect web", "--status", "info", "stop", "cycle"].iter().any(|word| line.contains(word));
+        let asks = ["delete", "recover", "inspect web", "--status", "info", "stop", "cycle"]
+            .iter()
+            .any(|word| line.contains(word));
         assert_eq!(forks, usize::from(asks), "{line}: {text}");
         fs::remove_file(&trace).unwrap();
     }

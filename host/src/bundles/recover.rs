@@ -55,6 +55,11 @@ pub(super) fn recover(inner: &Arc<Inner>, options: &RecoverOptions) -> Result<Re
 /// Whether there is anything to act on, and on which bundles of earlier boots.
 fn prepare(inner: &Inner, options: &RecoverOptions) -> Result<Option<Earlier>> {
     let places = &inner.places;
+    if boot_id().is_none() {
+        // Everything would look like that of an earlier boot.
+        let message = "cannot tell which boot this is; is /proc mounted?";
+        return Err(Error::new(ErrorKind::Filesystem, Step::Recover, message));
+    }
     // Whoever has just made the pair may yet take it back.
     let lock = match places.state.open()? {
         Some(state) => Locked::open(&state, &Name::RECORDS, Waiting::patiently(), Step::Pair)?,

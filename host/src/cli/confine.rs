@@ -39,7 +39,7 @@ pub(super) enum Needs {
     Recording,
     /// Deletes bundles.
     Deleting,
-    /// Makes bundles and deletes them.
+    /// Makes bundles and deletes them, or what is left of them.
     Cycling,
     /// Looks at bundles, and whether their shims are running.
     Inspecting,

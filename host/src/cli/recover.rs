@@ -10,6 +10,7 @@ use clap::Args;
 use dunnage::{Fate, Finding, Leftover, RecoverOptions, Recovery};
 use serde::Serialize;
 
+use super::confine::{Needs, confine_beside_broker};
 use super::failure::Failed;
 use super::global::Global;
 use super::output::columns;
@@ -68,13 +69,15 @@ impl From<Finding> for Item {
 
 impl Recover {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let dunnage = global.dunnage(8)?;
+        let is_watched = std::io::stderr().is_terminal();
+        let broker = confine_beside_broker(global, Needs::Cycling);
+        let dunnage = global.dunnage_beside(broker.as_ref(), 8)?;
         let mut options = RecoverOptions::default();
         options.dry_run = self.dry_run;
         options.adopt_v1 = self.adopt_v1;
         options.timeout = Duration::from_secs(self.timeout);
         let progress = Arc::new(Progress::default());
-        if std::io::stderr().is_terminal() {
+        if is_watched {
             let progress = Arc::clone(&progress);
             options.progress = Some(Arc::new(move |count| progress.show(count)));
         }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags, ftruncate, renameat};
+use rustix::fs::{Mode, OFlags, ftruncate};
 use rustix::io::{Errno, pread, write};
 
 use super::create::change_mode;
@@ -51,13 +51,6 @@ impl Directory {
             return Err(Failure::new("openat2", path, Errno::INVAL).with("not a regular file"));
         }
         Ok((LogFile { fd, path, identity: found.identity() }, found))
-    }
-
-    /// Gives an entry another name in this directory, in place of what has that name.
-    pub(crate) fn replace(&self, from: &Name, to: &Name) -> Result<()> {
-        retry(|| renameat(self.as_fd(), from.as_c_str(), self.as_fd(), to.as_c_str())).map_err(|errno| {
-            Failure::new("renameat", self.path_of(from), errno).with(format!("{:?}", self.path_of(to)))
-        })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::bundles::shim_record::{Kept, ShimRecord};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::ambient::{AmbientError, Made, open_trusted};
-use crate::sys::{Directory, ShimProcess, remove_dead_socket};
+use crate::sys::{Directory, is_there, remove_dead_socket};
 
 impl Job<'_> {
     pub(super) fn shim(&self, id: &BundleId) {
@@ -84,7 +84,7 @@ impl Job<'_> {
     ) -> Result<Option<Fate>> {
         // Nobody is starting it any more: that takes the lock that we have.
         let is_filed = bundle.metadata_at(&Name::ADDRESS).is_ok();
-        if is_alive(record)? && is_filed {
+        if is_alive(record) && is_filed {
             return Ok(None);
         }
         let runtime = Runtime::of(&self.inner.config.privileged, id, Some(record));
@@ -118,7 +118,7 @@ impl Job<'_> {
     fn recover_without_bundle(&self, id: &BundleId, kept: &Kept, record: &ShimRecord) -> Result<Option<Fate>> {
         let unknown = |message: String| Err(Error::new(ErrorKind::Shim, Step::Recover, message));
         if let Some(process) = record.serving()
-            && is_alive(record)?
+            && is_alive(record)
         {
             return unknown(format!("its shim (pid {}) is still running, and its bundle is gone", process.pid));
         }
@@ -148,9 +148,8 @@ fn clean_recorded_socket(inner: &Inner, record: &ShimRecord) -> Result<()> {
     Ok(())
 }
 
-fn is_alive(record: &ShimRecord) -> Result<bool> {
-    let Some(process) = record.serving() else { return Ok(false) };
-    Ok(ShimProcess::find_started(process.pid, process.started).at_step(Step::Recover)?.is_some())
+fn is_alive(record: &ShimRecord) -> bool {
+    record.serving().is_some_and(|process| is_there(process.pid, process.started))
 }
 
 /// A bundle and its work directory, locked: nobody else is starting, deleting or creating them.
