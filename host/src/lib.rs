@@ -69,7 +69,7 @@
 //! | `list --status`, `shim info` | the same, sockets: list | `dac_read_search` | yes |
 //! | `shim stop` | the same, sockets: remove | `dac_read_search` | yes |
 //! | `delete` | state, root, sockets: remove | `dac_override`, `fowner` | yes |
-//! | `bench cycle` | as `create` and `delete` | as both | yes |
+//! | `bench cycle`, `recover` | as `create` and `delete` | as both | yes |
 //! | `run`, `shim start`, `bench run`, monitors, shims | everything | all | not confined |
 //!
 //! All that are confined have `no_new_privs` and a list of allowed system calls; what is not on it
