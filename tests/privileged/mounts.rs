@@ -1,25 +1,42 @@
 //! Deleting with something mounted: never through a mount, never lazily, nothing moved before it
 //! is clear that all can be unmounted (defect D1; containerd #10704, #11376, kata #11183).
 
+mod elsewhere;
+mod meanwhile;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dunnage::{Dunnage, ErrorKind};
-use dunnage_tests::scratch::{id, tree};
-use dunnage_tests::{Scratch, mounts, privileges, run, specs};
+use dunnage_tests::scratch::id;
+use dunnage_tests::{Scratch, fingerprint, mounts, privileges, run, specs};
 
 /// A way to mount something on a directory, and its name.
 type Way<'a> = (&'a str, &'a dyn Fn(&Path));
 
-/// A directory with things in it that must outlive the bundle.
-fn precious(scratch: &Scratch) -> PathBuf {
+/// Directories, and among them one with things in it that must outlive every bundle.
+struct Place {
+    scratch: Scratch,
+    precious: PathBuf,
+}
+
+/// Runs a test in a mount namespace of its own, if it may. Whatever it does, what is precious comes
+/// out of it unchanged.
+fn in_private(test: &str, run: impl FnOnce(&Place) + Send) {
+    if !privileges::root(test) {
+        return;
+    }
+    let scratch = Scratch::new();
     let precious = scratch.path().join("precious");
     fs::create_dir_all(precious.join("etc/deep")).unwrap();
     fs::write(precious.join("data"), "precious").unwrap();
     fs::write(precious.join("etc/deep/data"), "precious").unwrap();
-    precious
+    let place = Place { scratch, precious };
+    let before = fingerprint::of(&place.precious);
+    mounts::private(|| run(&place));
+    assert_eq!(fingerprint::of(&place.precious), before, "{test}");
 }
 
 fn create(scratch: &Scratch, name: &str) -> (Dunnage, PathBuf) {
@@ -39,55 +56,41 @@ fn assert_deleted(scratch: &Scratch, dunnage: &Dunnage, name: &str) {
 
 #[test]
 fn privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle() {
-    if !privileges::root("privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let precious = precious(&scratch);
-    let before = tree(&precious);
-    mounts::private(|| {
+    in_private("privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle", |Place { scratch, precious }| {
         let base = scratch.path().join("base");
         mounts::tmpfs(&base);
         let ways: [Way<'_>; 4] = [
-            ("bind", &|rootfs| mounts::bind(&precious, rootfs)),
+            ("bind", &|rootfs| mounts::bind(precious, rootfs)),
             ("tmpfs", &|rootfs| {
                 mounts::tmpfs(rootfs);
                 fs::write(rootfs.join("file"), "x").unwrap();
             }),
-            ("overlay", &|rootfs| mounts::overlay(&precious, &base.join("u"), &base.join("w"), rootfs)),
+            ("overlay", &|rootfs| mounts::overlay(precious, &base.join("u"), &base.join("w"), rootfs)),
             ("read-only", &|rootfs| {
-                mounts::bind(&precious, rootfs);
+                mounts::bind(precious, rootfs);
                 mounts::set_read_only(rootfs, true);
             }),
         ];
         for (name, mount) in ways {
-            let (dunnage, bundle) = create(&scratch, name);
+            let (dunnage, bundle) = create(scratch, name);
             mount(&bundle.join("rootfs"));
             assert_eq!(mounts::below(&bundle).len(), 1, "{name}");
-            assert_deleted(&scratch, &dunnage, name);
-            assert_eq!(tree(&precious), before, "{name}");
+            assert_deleted(scratch, &dunnage, name);
         }
     });
-    assert_eq!(fs::read(precious.join("etc/deep/data")).unwrap(), b"precious");
 }
 
 #[test]
 fn privileged_nested_mounts_go_innermost_first_whatever_their_names() {
-    if !privileges::root("privileged_nested_mounts_go_innermost_first_whatever_their_names") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let precious = precious(&scratch);
-    let before = tree(&precious);
-    mounts::private(|| {
-        let (dunnage, bundle) = create(&scratch, "web-1");
+    in_private("privileged_nested_mounts_go_innermost_first_whatever_their_names", |Place { scratch, precious }| {
+        let (dunnage, bundle) = create(scratch, "web-1");
         let rootfs = bundle.join("rootfs");
         mounts::tmpfs(&rootfs);
         for name in ["proc", "dev", "dev/pts", "a b", "tab\tstop", "back\\slash", "\\040", "new\nline", "ünïcode", "#"]
         {
             mounts::tmpfs(rootfs.join(name));
             mounts::tmpfs(rootfs.join(name).join("inner most"));
-            mounts::bind(&precious, rootfs.join(name).join("inner most"));
+            mounts::bind(precious, rootfs.join(name).join("inner most"));
         }
         // A file can be a mount point too: `/etc/hosts` of a container is one.
         fs::write(rootfs.join("hosts"), "").unwrap();
@@ -98,21 +101,14 @@ fn privileged_nested_mounts_go_innermost_first_whatever_their_names() {
             mounts::tmpfs(&deep);
         }
         assert_eq!(mounts::below(&bundle).len(), 1 + 10 * 3 + 1 + 30);
-        assert_deleted(&scratch, &dunnage, "web-1");
-        assert_eq!(tree(&precious), before);
+        assert_deleted(scratch, &dunnage, "web-1");
     });
 }
 
 #[test]
 fn privileged_stacked_and_hidden_mounts_go_too() {
-    if !privileges::root("privileged_stacked_and_hidden_mounts_go_too") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let precious = precious(&scratch);
-    let before = tree(&precious);
-    mounts::private(|| {
-        let (dunnage, bundle) = create(&scratch, "web-1");
+    in_private("privileged_stacked_and_hidden_mounts_go_too", |Place { scratch, precious }| {
+        let (dunnage, bundle) = create(scratch, "web-1");
         let rootfs = bundle.join("rootfs");
         for layer in 0..4 {
             // Each layer hides the mounts that lie in the one below.
@@ -120,10 +116,9 @@ fn privileged_stacked_and_hidden_mounts_go_too() {
             mounts::tmpfs(rootfs.join("sub"));
             mounts::tmpfs(rootfs.join(format!("only-in-{layer}")));
         }
-        mounts::bind(&precious, &rootfs);
+        mounts::bind(precious, &rootfs);
         assert_eq!(mounts::below(&bundle).len(), 13);
-        assert_deleted(&scratch, &dunnage, "web-1");
-        assert_eq!(tree(&precious), before);
+        assert_deleted(scratch, &dunnage, "web-1");
     });
 }
 
@@ -131,13 +126,9 @@ fn privileged_stacked_and_hidden_mounts_go_too() {
 /// of the other's.
 #[test]
 fn privileged_the_mounts_of_other_bundles_stay() {
-    if !privileges::root("privileged_the_mounts_of_other_bundles_stay") {
-        return;
-    }
-    let scratch = Scratch::new();
-    mounts::private(|| {
-        let (dunnage, one) = create(&scratch, "web");
-        let (_, other) = create(&scratch, "web-1");
+    in_private("privileged_the_mounts_of_other_bundles_stay", |Place { scratch, .. }| {
+        let (dunnage, one) = create(scratch, "web");
+        let (_, other) = create(scratch, "web-1");
         mounts::tmpfs(one.join("rootfs"));
         mounts::tmpfs(other.join("rootfs"));
         assert!(dunnage.delete(&id("web"), false).unwrap().deleted);
@@ -163,12 +154,8 @@ impl Squatter {
 
 #[test]
 fn privileged_a_busy_mount_is_refused_and_nothing_is_touched() {
-    if !privileges::root("privileged_a_busy_mount_is_refused_and_nothing_is_touched") {
-        return;
-    }
-    let scratch = Scratch::new();
-    mounts::private(|| {
-        let (dunnage, bundle) = create(&scratch, "web-1");
+    in_private("privileged_a_busy_mount_is_refused_and_nothing_is_touched", |Place { scratch, .. }| {
+        let (dunnage, bundle) = create(scratch, "web-1");
         let rootfs = bundle.join("rootfs");
         mounts::tmpfs(&rootfs);
         fs::write(rootfs.join("data"), "precious").unwrap();
@@ -189,18 +176,14 @@ fn privileged_a_busy_mount_is_refused_and_nothing_is_touched() {
         assert!(outcome.stderr.contains(rootfs.to_str().unwrap()), "{outcome:?}");
         assert_eq!((scratch.tree(), mounts::below(&bundle)), (before, mounted));
         drop(open);
-        assert_deleted(&scratch, &dunnage, "web-1");
+        assert_deleted(scratch, &dunnage, "web-1");
     });
 }
 
 #[test]
 fn privileged_a_mount_that_is_busy_for_a_while_is_waited_for() {
-    if !privileges::root("privileged_a_mount_that_is_busy_for_a_while_is_waited_for") {
-        return;
-    }
-    let scratch = Scratch::new();
-    mounts::private(|| {
-        let (dunnage, bundle) = create(&scratch, "web-1");
+    in_private("privileged_a_mount_that_is_busy_for_a_while_is_waited_for", |Place { scratch, .. }| {
+        let (dunnage, bundle) = create(scratch, "web-1");
         mounts::tmpfs(bundle.join("rootfs"));
         mounts::tmpfs(bundle.join("rootfs/free"));
         let squatter = Squatter::in_directory(&bundle.join("rootfs"));
@@ -209,143 +192,22 @@ fn privileged_a_mount_that_is_busy_for_a_while_is_waited_for() {
                 std::thread::sleep(Duration::from_millis(700));
                 squatter.stop();
             });
-            assert_deleted(&scratch, &dunnage, "web-1");
+            assert_deleted(scratch, &dunnage, "web-1");
         });
-    });
-}
-
-#[test]
-fn privileged_mounts_elsewhere_are_refused_before_anything_moves() {
-    if !privileges::root("privileged_mounts_elsewhere_are_refused_before_anything_moves") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let precious = precious(&scratch);
-    for place in [
-        "state/default/web-1",
-        "state/default/web-1/extra",
-        "state/default/web-1/extra/deep/mount",
-        "state/default/web-1/rootfs2",
-        "state/default/web-1/config.json",
-        "state/default/web-1/address",
-        "root/default/web-1",
-        "root/default/web-1/logs",
-        "root/default/web-1/logs/deep/mount",
-        "root/default/web-1/shim.stdout.log",
-    ] {
-        mounts::private(|| {
-            let (dunnage, bundle) = create(&scratch, "web-1");
-            mounts::tmpfs(bundle.join("rootfs"));
-            let at = scratch.path().join(place);
-            if at.extension().is_some() || place.ends_with("address") {
-                fs::OpenOptions::new().create(true).append(true).open(&at).unwrap();
-                mounts::bind(precious.join("data"), &at);
-            } else {
-                fs::create_dir_all(&at).unwrap();
-                mounts::bind(&precious, &at);
-            }
-            let (before, mounted) = (scratch.tree(), mounts::below(scratch.path()));
-            let error = dunnage.delete(&id("web-1"), true).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Mounted, "{place}: {error}");
-            assert!(error.to_string().contains(at.to_str().unwrap()), "{place}: {error}");
-            // Not even `rootfs` has been unmounted.
-            assert_eq!((scratch.tree(), mounts::below(scratch.path())), (before, mounted), "{place}");
-            run(&mut scratch.command(["delete", "web-1"]), []).expect(6);
-
-            mounts::umount(&at);
-            if place.ends_with("address") {
-                fs::remove_file(&at).unwrap();
-            }
-            assert_deleted(&scratch, &dunnage, "web-1");
-        });
-        assert_eq!(fs::read(precious.join("etc/deep/data")).unwrap(), b"precious", "{place}");
-    }
-}
-
-/// A work directory without a bundle is an orphan, which a delete removes, but not through a mount.
-#[test]
-fn privileged_an_orphan_work_directory_with_a_mount_stays() {
-    if !privileges::root("privileged_an_orphan_work_directory_with_a_mount_stays") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let precious = precious(&scratch);
-    mounts::private(|| {
-        let (dunnage, bundle) = create(&scratch, "web-1");
-        fs::remove_dir_all(bundle).unwrap();
-        let at = scratch.work_dir("web-1").join("logs");
-        fs::create_dir(&at).unwrap();
-        mounts::bind(&precious, &at);
-        let before = scratch.tree();
-        assert_eq!(dunnage.delete(&id("web-1"), false).unwrap_err().kind(), ErrorKind::Mounted);
-        assert_eq!(scratch.tree(), before);
-        mounts::umount(&at);
-        assert!(!dunnage.delete(&id("web-1"), false).unwrap().deleted);
-        assert!(!scratch.work_dir("web-1").exists());
-    });
-}
-
-/// The same directory can be seen at two places, with something mounted at one of them. What is
-/// mounted through the other place may be found late, but is not deleted.
-#[test]
-fn privileged_what_is_mounted_through_another_path_survives() {
-    if !privileges::root("privileged_what_is_mounted_through_another_path_survives") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let precious = precious(&scratch);
-    let before = tree(&precious);
-    mounts::private(|| {
-        let (dunnage, _) = create(&scratch, "web-1");
-        let twin = scratch.path().join("twin");
-        fs::create_dir(&twin).unwrap();
-        mounts::bind(scratch.state(), &twin);
-        mounts::bind(&precious, twin.join("default/web-1/rootfs"));
-        let error = dunnage.delete(&id("web-1"), false).unwrap_err();
-        assert!(error.to_string().contains("rootfs"), "{error}");
-        assert_eq!(tree(&precious), before);
-    });
-    assert_eq!(tree(&precious), before);
-}
-
-/// Of many callers one unmounts and deletes, the others find nothing left to do.
-#[test]
-fn privileged_many_callers_delete_a_mounted_bundle_once() {
-    if !privileges::root("privileged_many_callers_delete_a_mounted_bundle_once") {
-        return;
-    }
-    let scratch = Scratch::new();
-    mounts::private(|| {
-        for _ in 0..10 {
-            let (_, bundle) = create(&scratch, "web-1");
-            mounts::tmpfs(bundle.join("rootfs"));
-            // Processes, since a thread would not see the namespace of this one.
-            let children: Vec<_> = (0..4)
-                .map(|_| scratch.command(["delete", "web-1"]).stdout(Stdio::piped()).spawn().expect("start"))
-                .collect();
-            let outputs: Vec<_> =
-                children.into_iter().map(|child| child.wait_with_output().expect("the output")).collect();
-            assert!(outputs.iter().all(|output| output.status.success()), "{outputs:?}");
-            assert_eq!(outputs.iter().filter(|output| output.stdout == b"web-1\n").count(), 1, "{outputs:?}");
-        }
     });
 }
 
 /// A namespace directory may be a mount point: it is the operator's.
 #[test]
 fn privileged_namespaces_may_be_mounts() {
-    if !privileges::root("privileged_namespaces_may_be_mounts") {
-        return;
-    }
-    let scratch = Scratch::new();
-    mounts::private(|| {
+    in_private("privileged_namespaces_may_be_mounts", |Place { scratch, .. }| {
         for directory in
             [scratch.state(), scratch.root(), scratch.state().join("default"), scratch.root().join("default")]
         {
             mounts::tmpfs_with(&directory, c"mode=0711");
         }
         let before = mounts::below(scratch.path());
-        let (dunnage, _) = create(&scratch, "web-1");
+        let (dunnage, _) = create(scratch, "web-1");
         assert!(dunnage.delete(&id("web-1"), false).unwrap().deleted);
         assert_eq!(mounts::below(scratch.path()), before);
     });
