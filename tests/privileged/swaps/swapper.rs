@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, RenameFlags, mkdirat, renameat_with, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, symlinkat};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -65,7 +65,8 @@ impl Phase {
 fn hidden(namespace: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(namespace).into_iter().flatten().filter_map(Result::ok);
     let hidden = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."));
-    hidden.flat_map(|entry| ["", "rootfs", "config.json"].map(|name| entry.path().join(name))).collect()
+    let of = |path: PathBuf| [path.join("rootfs"), path.join("config.json"), path];
+    hidden.flat_map(|entry| of(entry.path())).collect()
 }
 
 /// Exchanges two names and exchanges them back; how often that worked.
@@ -79,6 +80,7 @@ fn there_and_back(exchange: impl Fn() -> rustix::io::Result<()>) -> u64 {
 /// Exchanges each place with a link to the canary, and with one to a file in it.
 fn exchange_places(top: &Path, phase: Phase) -> u64 {
     let links = [("to-directory", "canary"), ("to-file", "canary/file")];
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut swaps = 0;
     for (link, target) in links {
         let link = top.join("links").join(link);
@@ -89,9 +91,10 @@ fn exchange_places(top: &Path, phase: Phase) -> u64 {
             let _ = symlink(top.join(target), &link);
         }
         for place in phase.places(top) {
-            // A name that ends with a slash leads through the link.
-            let place: PathBuf = place.components().collect();
-            swaps += there_and_back(|| renameat_with(CWD, &place, CWD, &link, RenameFlags::EXCHANGE));
+            let (Some(parent), Some(name)) = (place.parent(), place.file_name()) else { continue };
+            // By now it may be a link to the canary itself.
+            let Ok(parent) = openat(CWD, parent, flags, Mode::empty()) else { continue };
+            swaps += there_and_back(|| renameat_with(&parent, name, CWD, &link, RenameFlags::EXCHANGE));
         }
     }
     swaps
