@@ -45,12 +45,19 @@ pub(crate) struct Locked {
 
 impl Locked {
     /// Locks a directory that was just made under a name. `None` if somebody else has it already,
-    /// or has taken it away.
+    /// or has taken it away. One that cannot be locked is gone again.
     pub(crate) fn new(directory: Directory, parent: &Directory, name: &Name) -> Result<Option<Self>> {
-        if !directory.try_lock().at_step(Step::Lock)? {
-            return Ok(None);
-        }
-        Self::at(directory, parent, name, Step::Lock)
+        let locked = match directory.try_lock().at_step(Step::Lock) {
+            Ok(true) => Self::at(directory, parent, name, Step::Lock),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
+        locked.map_err(|error| match parent.remove_directory(name) {
+            Err(failure) if failure.errno() != Errno::NOENT => {
+                error.note(format!("{} is left behind: {failure}", parent.path_of(name).display()))
+            }
+            _ => error,
+        })
     }
 
     /// A directory whose lock was taken, if a name still leads to it.
