@@ -67,7 +67,10 @@ impl Create {
                 ("shim address", created.shim_address.clone()),
             ])
         });
-        Ok(printed.map_err(|failed| failed.during(&operation, "the bundle was created"))?)
+        Ok(printed.map_err(|failed| match dunnage.delete(&id, false) {
+            Ok(_) => failed.during(&operation, "the bundle was taken back"),
+            Err(error) => failed.during(&operation, &format!("the bundle was created, and cannot be taken back: {error}")),
+        })?)
     }
 }
 

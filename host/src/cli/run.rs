@@ -100,7 +100,13 @@ impl Run {
             let mut signals = Signals::new()?;
             let ended = run(&dunnage, &task, &spec, options, &mut signals, self.rm).await;
             Ok(match (ended.result.map_err(|error| during(error, &operation)), ended.left) {
-                (Ok(outcome), Ok(())) if self.detach => outcome.print(global).map(|()| outcome.code)?,
+                (Ok(outcome), Ok(())) if self.detach => {
+                    outcome.print(global).map_err(|failed| match dunnage.delete(&task.id, true) {
+                        Ok(_) => failed.during(&operation, "the container was removed"),
+                        Err(error) => failed.during(&operation, &format!("it runs, and cannot be removed: {error}")),
+                    })?;
+                    outcome.code
+                }
                 (Ok(outcome), Ok(())) => outcome.code,
                 (Ok(_), Err(left)) => code_of(&left.into(), global),
                 (Err(error), left) => {

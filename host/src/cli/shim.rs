@@ -10,6 +10,7 @@ use dunnage::{RuncOptions, ShimOptions};
 use serde::Serialize;
 
 use super::confine::{Needs, confine, confine_beside_broker};
+use super::failure::Failed;
 use super::global::Global;
 use super::output::pairs;
 
@@ -183,9 +184,9 @@ impl Alive {
         Self { pid: shim.pid(), address: shim.address().to_owned() }
     }
 
-    fn print(&self, global: &Global) -> anyhow::Result<()> {
+    fn print(&self, global: &Global) -> Result<(), Failed> {
         let table = |alive: &Self| pairs(&[("pid", alive.pid.to_string()), ("address", alive.address.clone())]);
-        Ok(global.output.print(self, table)?)
+        global.output.print(self, table)
     }
 }
 
@@ -201,9 +202,17 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 impl Start {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let dunnage = global.dunnage(1)?;
+        let id = global.id(&self.id);
         let options = self.start.options(true)?;
-        let shim = block_on(async { Ok(dunnage.start_shim(&global.id(&self.id), options).await?) })?;
-        Alive::of(&shim).print(global)
+        block_on(async {
+            let shim = dunnage.start_shim(&id, options).await?;
+            let Err(failed) = Alive::of(&shim).print(global) else { return Ok(()) };
+            let outcome = match shim.remove().await {
+                Ok(()) => "the shim was ended".to_owned(),
+                Err(error) => format!("the shim was started, and cannot be ended: {error}"),
+            };
+            Err(failed.during(&format!("start the shim of {id}"), &outcome).into())
+        })
     }
 }
 
@@ -214,7 +223,7 @@ impl Info {
         let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
         let id = global.id(&self.id);
         let shim = block_on(async { Ok(dunnage.connect_shim(&id, self.connect.options()).await?) })?;
-        Alive::of(&shim).print(global)
+        Ok(Alive::of(&shim).print(global)?)
     }
 }
 
@@ -232,7 +241,7 @@ impl Stop {
             shim.stop(how, patience).await.map_err(|error| error.with_operation(format!("stop the shim of {id}")))?;
             Ok(alive)
         })?;
-        stopped.print(global)
+        Ok(stopped.print(global)?)
     }
 }
 
