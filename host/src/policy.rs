@@ -178,9 +178,10 @@ fn call_error(step: Step, error: wasmtime::Error) -> Error {
             Error::new(ErrorKind::PolicyLimit, step, "the policy passed a limit: it took too long")
         }
         Some(trap) => Error::new(ErrorKind::PolicyTrapped, step, format!("the policy trapped: {trap}")),
-        // The whole chain would show a trace of the stack, with names that the component gave.
         None => {
-            let why = answers::printable(&error.root_cause().to_string());
+            // A cause of several lines is a trace of the stack, with names that the component gave.
+            let causes = error.chain().map(ToString::to_string).filter(|cause| !cause.contains('\n'));
+            let why = answers::printable(&causes.collect::<Vec<_>>().join(": "));
             Error::new(ErrorKind::PolicyTrapped, step, format!("the policy could not be run: {why}"))
         }
     }

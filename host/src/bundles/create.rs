@@ -145,8 +145,11 @@ impl Site {
 
     /// Takes back what this call has made, and nothing else (defect D6).
     fn undo(self, places: &Places, mut error: Error) -> Error {
-        if self.published {
-            return error.note("the bundle is there, but may not outlive a power loss");
+        if self.published
+            && let Err(failure) = self.staging.unpublish(&self.bundles, &self.name)
+        {
+            let note = format!("the bundle is there, but may not outlive a power loss: it cannot be taken back: {failure}");
+            return error.note(note);
         }
         if let Err(note) = self.staging.discard(&self.bundles) {
             error = error.note(note);

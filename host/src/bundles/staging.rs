@@ -121,6 +121,11 @@ impl Staging {
         })
     }
 
+    /// Takes the final name away again, while the bundle is locked and nobody can have begun to use it.
+    pub(super) fn unpublish(&self, namespace: &Directory, id: &Name) -> crate::sys::Result<()> {
+        namespace.rename(id, namespace, &self.name)
+    }
+
     /// Removes what was made. Says what is left behind if that fails.
     pub(super) fn discard(self, namespace: &Directory) -> std::result::Result<(), String> {
         namespace
