@@ -148,7 +148,8 @@ impl Site {
         if self.published
             && let Err(failure) = self.staging.unpublish(&self.bundles, &self.name)
         {
-            let note = format!("the bundle is there, but may not outlive a power loss: it cannot be taken back: {failure}");
+            let note =
+                format!("the bundle is there, but may not outlive a power loss: it cannot be taken back: {failure}");
             return error.note(note);
         }
         if let Err(note) = self.staging.discard(&self.bundles) {

@@ -69,7 +69,9 @@ impl Create {
         });
         Ok(printed.map_err(|failed| match dunnage.delete(&id, false) {
             Ok(_) => failed.during(&operation, "the bundle was taken back"),
-            Err(error) => failed.during(&operation, &format!("the bundle was created, and cannot be taken back: {error}")),
+            Err(error) => {
+                failed.during(&operation, &format!("the bundle was created, and cannot be taken back: {error}"))
+            }
         })?)
     }
 }
