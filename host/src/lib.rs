@@ -93,7 +93,7 @@
 //! | `host/src/shim/monitor.rs` | 1 | giving back the memory of code that has run |
 //! | `host/src/sys/descriptors.rs` | 3 | descriptors that are inherited, waited for, or not passed on |
 //! | `host/src/sys/fork.rs` | 1 | splitting this process before it confines itself |
-//! | `host/src/sys/spawn.rs` | 4 | choosing the descriptors of a child |
+//! | `host/src/sys/spawn.rs` | 6 | choosing the descriptors of a child |
 
 mod bindings;
 pub mod broker;

@@ -4,20 +4,24 @@
 //! holds their standard streams, and outlives the daemon. It answers at a unix socket, with the
 //! service in [`protocol`].
 
+mod attempt;
 mod cgroup;
 mod client;
 mod connect;
 mod detach;
+mod ending;
 mod io;
 mod launch;
 mod listen;
 pub(crate) mod local;
 mod log;
 mod monitor;
+mod opt;
 mod options;
 pub mod protocol;
 mod second;
 mod serve;
+mod served;
 mod start;
 mod status;
 mod supervise;
@@ -25,6 +29,7 @@ mod supervise;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 pub use self::client::ShimClient;
@@ -33,17 +38,18 @@ pub(crate) use self::connect::client_on;
 pub use self::detach::detach;
 pub use self::io::TaskStreams;
 pub use self::monitor::{MONITOR, run as monitor};
+pub use self::opt::{ShimConnect, ShimLocal, ShimOpt, ShimRemote, ShimRequest};
 pub use self::options::{Callback, ConnectOptions, StartOptions};
 pub use self::serve::{SHIM, ServeOptions, serve};
-use self::start::Served;
+use self::served::Served;
 pub use self::status::TaskStatus;
 use crate::Dunnage;
 use crate::bundle::{BundleId, Incarnation};
 use crate::bundles::{Hold, Inner, KeptShim, ShimRecord, socket_name};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
-use crate::sys::ambient::open_trusted;
-use crate::sys::{ShimProcess, has_children, remove_dead_socket};
+use crate::sys::ambient::{AmbientError, open_trusted};
+use crate::sys::{ShimProcess, SocketFate, has_children, remove_dead_socket};
 
 /// How long a shim may take to publish what has happened to a container that was deleted.
 const LAST_EVENTS: Duration = Duration::from_millis(500);
@@ -122,6 +128,10 @@ impl Shim {
     /// As for [`Shim::stop`], and if something cannot be removed.
     pub async fn remove(self) -> Result<()> {
         let (inner, id) = (Arc::clone(&self.inner), self.id.clone());
+        let served = self.served.as_ref().map(Served::shim);
+        if let Some(served) = served {
+            served.settle().await;
+        }
         blocking(move || {
             let hold = Hold::open(&inner, &id);
             if !self.is_guest {
@@ -161,7 +171,8 @@ impl Shim {
     /// Ends the shim. Its socket goes only while the bundle is held: nobody may be binding a new
     /// one there.
     fn end(mut self, how: Stop, patience: Duration, hold: Option<&Hold>) -> Result<()> {
-        if self.served.take().is_some() {
+        if let Some(served) = self.served.take() {
+            served.end(hold.is_some());
             return Ok(());
         }
         if self.is_guest {
@@ -181,11 +192,9 @@ impl Shim {
             return Err(Error::new(ErrorKind::Timeout, Step::StopShim, message));
         }
         if hold.is_some()
-            && let Some(name) = socket_name(&self.inner, &self.address)
-            && let Ok(sockets) = open_trusted(self.inner.socket_root())
-            && let Err(failure) = remove_dead_socket(&sockets, &name)
+            && let Err(error) = remove_dead(&self.inner, &self.address)
         {
-            tracing::warn!(%failure, "cannot remove the socket of a shim that has ended");
+            tracing::warn!(%error, "cannot remove the socket of a shim that has ended");
         }
         Ok(())
     }
@@ -210,7 +219,8 @@ impl Dunnage {
     /// it has a shim or somebody serves its address, [`Shim`](ErrorKind::Shim) and
     /// [`Timeout`](ErrorKind::Timeout) if the shim does not come up.
     pub async fn start_shim(&self, id: &BundleId, options: StartOptions) -> Result<Shim> {
-        start::start(&self.0, id, options).await.map_err(|error| error.during(|| format!("start the shim of {id}")))
+        let settings = options.settings.clone();
+        self.shim_client(id, ShimRemote(options), &settings).await
     }
 
     /// Serves the shim of a bundle inside this process, which drives runc itself, and connects to
@@ -224,7 +234,8 @@ impl Dunnage {
     ///
     /// As for [`Dunnage::start_shim`].
     pub async fn local_shim(&self, id: &BundleId, options: StartOptions) -> Result<Shim> {
-        start::serve(&self.0, id, options).await.map_err(|error| error.during(|| format!("serve the shim of {id}")))
+        let settings = options.settings.clone();
+        self.shim_client(id, ShimLocal(options), &settings).await
     }
 
     /// Connects to the shim of a bundle. Similar to `ShimConnect` of containerd.
@@ -240,6 +251,32 @@ impl Dunnage {
         connect::connect(&self.0, id, options)
             .await
             .map_err(|error| error.during(|| format!("connect to the shim of {id}")))
+    }
+
+    /// Removes the socket of a bundle's shim that is gone: the one that this bundle's shim has to
+    /// have, if it is ours and nobody listens there. Similar to `RemoveSocket` of containerd, which
+    /// removes any path. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) without a bundle, [`ShimAlive`](ErrorKind::ShimAlive) if
+    /// it is somebody's, or no socket: then it stays.
+    pub fn remove_socket(&self, id: &BundleId) -> Result<bool> {
+        let inner = &self.0;
+        let removed = || {
+            // Nobody is binding it at the moment.
+            let _hold = Hold::open(inner, id)?;
+            let address = inner.policy.shim_address(&inner.config, id)?;
+            match remove_dead(inner, &address)? {
+                SocketFate::Removed => Ok(true),
+                SocketFate::Missing => Ok(false),
+                SocketFate::Kept(why) => {
+                    let message = format!("the socket {address:?} stays: {why}");
+                    Err(Error::new(ErrorKind::ShimAlive, Step::StopShim, message))
+                }
+            }
+        };
+        removed().map_err(|error| error.during(|| format!("remove the socket of {id}")))
     }
 
     /// Makes FIFOs for the standard streams of a bundle's container. They go with what is on record
@@ -260,6 +297,23 @@ impl Dunnage {
     /// [`NotFound`](ErrorKind::NotFound) without a bundle, or if neither can be asked.
     pub async fn task_status(&self, id: &BundleId) -> Result<TaskStatus> {
         status::status(&self.0, id).await.map_err(|error| error.during(|| format!("status of {id}")))
+    }
+
+    /// What the containers of several bundles are doing, in the same order. They are asked side by
+    /// side; those that have not answered in time are [`TaskStatus::Unknown`].
+    pub async fn task_statuses(&self, ids: &[BundleId], patience: Duration) -> Vec<TaskStatus> {
+        status::statuses(&self.0, ids, patience).await
+    }
+}
+
+/// Removes the socket of a shim that has ended.
+fn remove_dead(inner: &Inner, address: &str) -> Result<SocketFate> {
+    let Some(name) = socket_name(inner, address) else {
+        return Ok(SocketFate::Missing);
+    };
+    match open_trusted(inner.socket_root()) {
+        Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
+        sockets => remove_dead_socket(&sockets.at_step(Step::StopShim)?, &name).at_step(Step::StopShim),
     }
 }
 

@@ -48,9 +48,9 @@ pub(crate) use process::{End, ShimProcess, boot_id, effective_ids, is_there};
 pub(crate) use process::{MARK, has_children, start_time};
 #[cfg(feature = "shim")]
 pub(crate) use socket::dial;
-pub(crate) use socket::{SocketFate, remove_dead_socket};
+pub(crate) use socket::{SocketFate, SocketIdentity, remove_dead_socket};
 #[cfg(feature = "shim")]
-pub(crate) use spawn::hand_over;
+pub(crate) use spawn::{Apart, hand_over, persistently};
 #[cfg(feature = "shim")]
 pub(crate) use watch::Watch;
 

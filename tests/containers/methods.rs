@@ -11,6 +11,7 @@ use dunnage::shim::{ConnectOptions, Shim, ShimClient, StartOptions, Stop, TaskSt
 use dunnage::{Dunnage, ErrorKind, ShimOptions, Spec};
 use dunnage_tests::containers::{Base, Node, ShimKind, possible};
 use dunnage_tests::scratch::id;
+use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,6 +58,10 @@ async fn started(node: &Node, dunnage: &Dunnage, kind: ShimKind, options: StartO
     (shim, request)
 }
 
+fn criu_is_installed() -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|path| path.join("criu").exists())
+}
+
 async fn status(client: &ShimClient) -> Status {
     client.state("web").await.expect("its state").status.enum_value().expect("a known status")
 }
@@ -90,9 +95,14 @@ fn privileged_every_method_answers() {
             client.resume().await.expect("Resume");
             client.update(br#"{"cpu":{"shares":512}}"#).await.expect("Update");
             assert_eq!(client.update(b"").await.expect_err("no resources").kind(), ErrorKind::InvalidConfig);
-            // Without criu, or without its kernel features, this is an error and nothing else.
+            // Without criu this is an error that says so, and nothing else.
             let image = node.scratch.path().join("image");
-            let _ = client.checkpoint(image.to_str().expect("UTF-8")).await;
+            let checkpoint = client.checkpoint(image.to_str().expect("UTF-8")).await;
+            if !criu_is_installed() {
+                let error = checkpoint.expect_err("there is no criu");
+                assert!(error.to_string().contains("criu"), "{error}");
+                assert!(kind == ShimKind::Remote || error.to_string().contains("UNIMPLEMENTED"), "{error}");
+            }
             let late = client.with_timeout(Duration::from_millis(50)).wait("web").await.expect_err("it runs");
             assert_eq!(late.kind(), ErrorKind::Timeout, "{late}");
             client.close_stdin("web").await.expect("CloseIO");
@@ -202,5 +212,25 @@ fn privileged_a_lost_connection_is_told() {
         assert_eq!(error.kind(), ErrorKind::Shim, "{error}");
     });
     dunnage.delete(&id("web"), false).expect("delete");
+    node.expect_nothing_left();
+}
+
+#[test]
+fn privileged_a_shim_that_does_not_end_is_told() {
+    if !possible("privileged_a_shim_that_does_not_end_is_told") {
+        return;
+    }
+    let node = Node::new();
+    let dunnage = node.scratch.dunnage();
+    block_on(async {
+        let (shim, _) = start(&node, &dunnage, ShimKind::Remote, options(&node)).await;
+        let pid = Pid::from_raw(i32::try_from(shim.pid()).expect("a pid")).expect("a pid");
+        kill_process(pid, Signal::STOP).expect("stop it");
+        let error = shim.stop(Stop::Ask, Duration::from_millis(200)).await.expect_err("it cannot end");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(error.to_string().contains("got SIGTERM and has not ended"), "{error}");
+        kill_process(pid, Signal::CONT).expect("let it go on");
+    });
+    dunnage.delete(&id("web"), true).expect("delete");
     node.expect_nothing_left();
 }

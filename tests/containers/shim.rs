@@ -343,6 +343,25 @@ fn privileged_a_detached_container_runs_on_and_shows_its_state() {
 }
 
 #[test]
+fn privileged_options_become_arguments_of_the_shim() {
+    if !possible("privileged_options_become_arguments_of_the_shim") {
+        return;
+    }
+    let node = node_with_bundle();
+    let root = node.runtime_root();
+    let root = root.to_str().expect("UTF-8");
+    let arguments = ["shim", "start", "web", "--debug", "--systemd-cgroup", "--runtime-root", root, "-o", "json"];
+    let started = node.dunnage(arguments).expect(0).json();
+    let line = fs::read(format!("/proc/{}/cmdline", started["pid"])).expect("its arguments");
+    let line = String::from_utf8(line).expect("UTF-8");
+    let words: Vec<_> = line.split('\0').collect();
+    assert!(words.contains(&"-debug") && words.contains(&"-systemd-cgroup"), "{words:?}");
+    assert!(words.windows(2).any(|pair| pair == ["-runtime-root", root]), "{words:?}");
+    node.dunnage(["delete", "web", "--force"]).expect(0);
+    node.expect_nothing_left();
+}
+
+#[test]
 fn no_bundle_no_shim() {
     let scratch = Scratch::new();
     for command in ["start", "info", "stop"] {

@@ -82,6 +82,16 @@ impl Locked {
         }
     }
 
+    /// Locks a directory through another handle of it, wherever it lies by now: for whoever cannot
+    /// open what it lies in.
+    #[cfg(feature = "shim")]
+    pub(crate) fn again(directory: &Directory, waiting: Waiting) -> Result<Self> {
+        let directory = directory.reopen().at_step(Step::Lock)?;
+        wait(&directory, waiting)?;
+        let metadata = directory.metadata().at_step(Step::Lock)?;
+        Ok(Self { directory: Arc::new(directory), metadata })
+    }
+
     pub(crate) fn share(&self) -> Arc<Directory> {
         Arc::clone(&self.directory)
     }

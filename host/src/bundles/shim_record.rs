@@ -16,7 +16,7 @@ use super::places::Places;
 use crate::bundle::BundleId;
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
-use crate::sys::{Crossing, Directory, FileIdentity, boot_id};
+use crate::sys::{Crossing, Directory, FileIdentity, SocketIdentity, boot_id};
 
 /// The largest record that is read, in bytes.
 const MOST: u64 = 64 << 10;
@@ -50,7 +50,7 @@ pub(crate) struct ShimRecord {
     pub(crate) bundle: FileIdentity,
     pub(crate) address: String,
     /// The socket that was bound for it; `None` as long as it is only intended.
-    pub(crate) socket: Option<FileIdentity>,
+    pub(crate) socket: Option<SocketIdentity>,
     /// The runtime's binary, and where it keeps its state.
     pub(crate) runtime: PathBuf,
     pub(crate) runtime_root: PathBuf,

@@ -1,12 +1,10 @@
 //! `create`, `delete`, `list`, `inspect`, `gid`.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use dunnage::shim::TaskStatus;
 use dunnage::{Dunnage, Listed, Scope};
-use futures::StreamExt as _;
 use serde::Serialize;
 
 use super::confine::{Needs, confine, confine_beside_broker};
@@ -135,8 +133,8 @@ pub(super) struct List {
     status: bool,
 }
 
-/// Shims that are asked at the same time.
-const ASKED_AT_ONCE: usize = 32;
+/// How long all shims together may take to say what their containers are doing.
+const STATUS_PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Serialize)]
 struct Item {
@@ -206,15 +204,10 @@ impl Item {
     }
 }
 
-/// Asks many shims at once: one that is mute keeps nobody waiting for long.
+/// Asks all shims; those that are mute keep nobody waiting for long.
 fn add_status(dunnage: &Dunnage, listed: &[Listed], items: &mut [Item]) -> anyhow::Result<()> {
-    let asked = futures::stream::iter(listed).map(|listed| async {
-        dunnage.task_status(listed.bundle.id()).await.unwrap_or_else(|error| {
-            tracing::debug!("{error}");
-            TaskStatus::Unknown
-        })
-    });
-    let answers: Vec<TaskStatus> = block_on(async { Ok(asked.buffered(ASKED_AT_ONCE).collect().await) })?;
+    let ids: Vec<_> = listed.iter().map(|listed| listed.bundle.id().clone()).collect();
+    let answers = block_on(async { Ok(dunnage.task_statuses(&ids, STATUS_PATIENCE).await) })?;
     for (item, status) in items.iter_mut().zip(answers) {
         item.status = Some(status.as_str());
     }

@@ -1,11 +1,14 @@
 //! The client of a shim: all sixteen methods, each with a deadline. Dropping a call cancels it.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use protobuf::well_known_types::any::Any;
 use protobuf::well_known_types::empty::Empty;
 use ttrpc::context::{Context, with_duration};
 
+use super::connect::client_on;
 use super::protocol::{shim, shim_ttrpc};
 use crate::error::{Error, ErrorKind, Result, Step};
 
@@ -25,6 +28,21 @@ pub struct ShimClient {
 impl ShimClient {
     pub(super) fn new(client: ttrpc::r#async::Client) -> Self {
         Self { service: shim_ttrpc::ShimClient::new(client), timeout: None }
+    }
+
+    /// A client on a connected socket of the caller's own, such as a
+    /// [`UnixStream`](std::os::unix::net::UnixStream): whoever answers there is taken for a shim.
+    /// Needs a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Shim`] if it is no socket that can be waited for.
+    pub fn on(socket: impl Into<OwnedFd>) -> Result<Self> {
+        let socket = UnixStream::from(socket.into());
+        socket.set_nonblocking(true).map_err(|error| {
+            Error::new(ErrorKind::Shim, Step::ConnectShim, format!("cannot use the socket: {error}"))
+        })?;
+        client_on(socket.into(), None)
     }
 
     /// The same client with one deadline for every call, counted from its start. By default calls

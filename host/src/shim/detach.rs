@@ -3,7 +3,7 @@
 use std::io;
 use std::process::{Command, Stdio};
 
-use crate::sys::hand_over;
+use crate::sys::{Apart, hand_over};
 
 /// Has a process that is to be started keep nothing of its caller's: no descriptors and standard
 /// streams, no working directory, no process group and so no Ctrl-C.
@@ -13,5 +13,5 @@ use crate::sys::hand_over;
 /// If the command cannot be prepared.
 pub fn detach(command: &mut Command) -> io::Result<()> {
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    hand_over(command, &[])
+    hand_over(command, &[], Apart::Group)
 }

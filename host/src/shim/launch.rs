@@ -1,4 +1,4 @@
-//! The process of a shim: starting it, draining what it says, noting its end. Whoever started the
+//! The process of a shim: starting it, draining what it says. Whoever started the
 //! shim does this, or a small monitor process in its place.
 
 use std::ffi::OsString;
@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use super::log::ShimLog;
 use crate::bundles::{Process, ShimRecord};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
-use crate::sys::{Directory, hand_over, remove_own_socket, start_time};
+use crate::sys::{Apart, Directory, hand_over, persistently, start_time};
 
 /// What is to be started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,12 +65,7 @@ pub(super) fn start(
         let message = format!("cannot start the shim {}: {error}", program.binary.display());
         Error::new(ErrorKind::Shim, Step::StartShim, message).at(&program.binary)
     };
-    let mut command = Command::new(&program.binary);
-    std::os::unix::process::CommandExt::arg0(&mut command, &program.name);
-    command.args(&program.arguments).env_clear().envs(program.environment.iter().map(|(name, value)| (name, value)));
-    command.current_dir(&program.bundle).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    hand_over(&mut command, &[socket]).map_err(failed)?;
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = persistently(|| spawn(program, socket)).map_err(failed)?;
     let process = match start_time(child.id()) {
         Some(started) => Process { pid: child.id(), started },
         None => {
@@ -89,25 +83,13 @@ pub(super) fn start(
     Ok(Started { child, process, stdout, stderr })
 }
 
-/// Writes down that a shim has ended, and removes the socket that was bound for it and no other
-/// (defect D3).
-pub(super) fn note_end(handles: &Handles, socket: &Name, record: &ShimRecord) {
-    if let Some(identity) = record.socket
-        && let Err(failure) = remove_own_socket(&handles.sockets, socket, identity)
-    {
-        tracing::warn!(%failure, "cannot remove the socket of a shim that has ended");
-    }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let record = ShimRecord { exited: Some(now), ..record.clone() };
-    // The record is another shim's by now, or gone with the bundle: nothing to note.
-    let current = ShimRecord::read(&handles.records).ok().flatten();
-    if current.is_some_and(|current| current.process == record.process)
-        && let Err(error) = record.write(&handles.records)
-        // The bundle may be going this very moment, and the directory of the record with it.
-        && error.errno() != Some(Errno::NOENT.raw_os_error())
-    {
-        tracing::warn!(%error, "cannot record that a shim has ended");
-    }
+fn spawn(program: &Program, socket: &impl AsFd) -> io::Result<Child> {
+    let mut command = Command::new(&program.binary);
+    std::os::unix::process::CommandExt::arg0(&mut command, &program.name);
+    command.args(&program.arguments).env_clear().envs(program.environment.iter().map(|(name, value)| (name, value)));
+    command.current_dir(&program.bundle).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    hand_over(&mut command, &[socket], Apart::Group)?;
+    command.spawn()
 }
 
 /// Copies what is in a FIFO to the log; `false` at its end.

@@ -73,4 +73,11 @@ impl LocalShim {
         let shared = Shared { config, changing: tokio::sync::Mutex::default(), container: std::sync::Mutex::default() };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))
     }
+
+    /// Waits, not for ever, until the ends of processes are told.
+    pub(crate) async fn settle(&self) {
+        if let Some(container) = self.shared.container() {
+            container.settle().await;
+        }
+    }
 }

@@ -10,19 +10,24 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Child;
+use tokio::runtime::Handle;
 
+use super::ending::Ending;
 use super::launch::{self, Handles, Program, Started};
 use super::log::ShimLog;
-use crate::bundles::{Process, ShimRecord};
+use crate::bundles::{Process, ShimRecord, Waiting};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::descriptors::inherited;
-use crate::sys::{Directory, hand_over};
+use crate::sys::{Apart, Directory, ShimProcess, hand_over, persistently};
 
 /// The name that this program is called by when it is a monitor.
 pub const MONITOR: &str = "dunnage-monitor";
@@ -53,7 +58,8 @@ pub(super) fn start(
     handles: &Handles,
     socket: (&OwnedFd, &Name),
     record: &mut ShimRecord,
-) -> Result<Process> {
+    patience: Duration,
+) -> Result<(Process, Child)> {
     let failed =
         |why: String| Error::new(ErrorKind::Shim, Step::StartShim, format!("cannot start the shim's monitor: {why}"));
     let plan = Plan {
@@ -65,30 +71,55 @@ pub(super) fn start(
         sockets: handles.sockets.path().to_owned(),
     };
     let plan = serde_json::to_vec(&plan).map_err(|error| failed(error.to_string()))?;
+    let mut monitor = persistently(|| spawn(binary, handles, socket.0))
+        .map_err(|error| failed(format!("{}: {error}", binary.display())))?;
+    let reply = Handle::current().block_on(async {
+        let reply = tokio::time::timeout(patience, exchange(&mut monitor, &plan)).await;
+        if !matches!(reply, Ok(Ok(Reply::Started(_)))) {
+            // It has nothing left to do; if it hangs, so may the child that is to become the shim.
+            kill_with_children(&mut monitor).await;
+        }
+        reply
+    });
+    match reply {
+        Ok(Ok(Reply::Started(process))) => {
+            record.process = Some(process);
+            Ok((process, monitor))
+        }
+        Ok(Ok(Reply::Failed(message))) => Err(Error::new(ErrorKind::Shim, Step::StartShim, message)),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("no answer in {} s", patience.as_secs_f64())).with_kind(ErrorKind::Timeout)),
+    }
+}
+
+fn spawn(binary: &Path, handles: &Handles, socket: &OwnedFd) -> io::Result<Child> {
     let mut command = Command::new(binary);
     std::os::unix::process::CommandExt::arg0(&mut command, MONITOR);
     command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    hand_over(&mut command, &[socket.0, &*handles.work_dir, &*handles.records, &*handles.sockets])
-        .map_err(|error| failed(error.to_string()))?;
-    let mut child = command.spawn().map_err(|error| failed(format!("{}: {error}", binary.display())))?;
+    // Nobody's job control is meant for it.
+    hand_over(&mut command, &[socket, &*handles.work_dir, &*handles.records, &*handles.sockets], Apart::Session)?;
+    tokio::process::Command::from(command).spawn()
+}
+
+/// Tells the monitor what to do, and reads what has come of it.
+async fn exchange(monitor: &mut Child, plan: &[u8]) -> io::Result<Reply> {
+    let (stdin, stdout) = (monitor.stdin.take(), monitor.stdout.take());
+    let mut stdin = stdin.ok_or_else(|| io::Error::other("it has no input"))?;
+    stdin.write_all(plan).await?;
+    // Its end tells that this is all.
+    drop(stdin);
     let mut reply = Vec::new();
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let exchanged = (|| {
-        stdin.ok_or_else(|| io::Error::other("it has no input"))?.write_all(&plan)?;
-        stdout.ok_or_else(|| io::Error::other("it has no output"))?.read_to_end(&mut reply)
-    })();
-    exchanged.map_err(|error| failed(error.to_string()))?;
-    match serde_json::from_slice(&reply) {
-        Ok(Reply::Started(process)) => {
-            record.process = Some(process);
-            Ok(process)
-        }
-        Ok(Reply::Failed(message)) => {
-            let _ = child.wait();
-            Err(Error::new(ErrorKind::Shim, Step::StartShim, message))
-        }
-        Err(_) => Err(failed("it gave no answer".to_owned())),
+    stdout.ok_or_else(|| io::Error::other("it has no output"))?.read_to_end(&mut reply).await?;
+    serde_json::from_slice(&reply).map_err(|_| io::Error::other("it gave no answer"))
+}
+
+async fn kill_with_children(monitor: &mut Child) {
+    let started = monitor.id().map(ShimProcess::children_of).unwrap_or_default();
+    let _ = monitor.start_kill();
+    for child in started {
+        let _ = child.end(Signal::KILL, Duration::ZERO);
     }
+    let _ = monitor.wait().await;
 }
 
 /// Is the monitor: reads the plan from standard input, starts the shim, answers on standard output
@@ -98,8 +129,6 @@ pub(super) fn start(
 ///
 /// If the plan cannot be read, or the answer not be written.
 pub fn run() -> io::Result<()> {
-    // Nobody's job control is meant for us.
-    let _ = rustix::process::setsid();
     let mut plan = Vec::new();
     io::stdin().lock().read_to_end(&mut plan)?;
     let Plan { program, mut record, socket, work_dir, records, sockets } =
@@ -122,7 +151,7 @@ pub fn run() -> io::Result<()> {
     if let Ok(started) = started {
         forget_code();
         watch(started, &handles);
-        launch::note_end(&handles, &socket_name, &record);
+        Ending { handles, socket: socket_name, record }.note(Waiting::patiently());
     }
     Ok(())
 }

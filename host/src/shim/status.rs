@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use tokio::time::Instant;
+
 use super::options::ConnectOptions;
 use super::protocol::task::Status;
 use super::{blocking, connect};
@@ -13,6 +16,9 @@ use crate::error::{ErrorKind, Result};
 
 /// How long one shim may take to say what its container is doing.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Shims that are asked at the same time.
+const ASKED_AT_ONCE: usize = 32;
 
 /// What a container is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +68,22 @@ impl fmt::Display for TaskStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Asks about many. One deadline for all: however many shims are mute, nobody waits longer.
+pub(super) async fn statuses(inner: &Arc<Inner>, ids: &[BundleId], patience: Duration) -> Vec<TaskStatus> {
+    let deadline = Instant::now() + patience;
+    let asked = futures::stream::iter(ids).map(|id| async move {
+        match tokio::time::timeout_at(deadline, status(inner, id)).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot tell what {id} is doing");
+                TaskStatus::Unknown
+            }
+            Err(_) => TaskStatus::Unknown,
+        }
+    });
+    asked.buffered(ASKED_AT_ONCE).collect().await
 }
 
 /// Asks the shim; if there is none (any more), the runtime.

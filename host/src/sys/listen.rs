@@ -6,8 +6,8 @@ use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, bind, listen as start_listening, sockopt};
 
-use super::directory::{Directory, FileIdentity, Kind};
-use super::socket::{SocketFate, address_at, dial_address, new_socket, unlink};
+use super::directory::{Directory, Kind};
+use super::socket::{SocketFate, SocketIdentity, address_at, dial_address, new_socket, unlink};
 use super::{Failure, Result};
 use crate::name::Name;
 
@@ -19,7 +19,7 @@ const BACKLOG: i32 = 128;
 pub(crate) struct Listening {
     pub(crate) socket: OwnedFd,
     /// Which file it is: who cleans up later removes this one and no other (defect D3).
-    pub(crate) identity: FileIdentity,
+    pub(crate) identity: SocketIdentity,
 }
 
 /// Listens under a name that nothing has, for ourselves only.
@@ -36,7 +36,7 @@ pub(crate) fn listen(directory: &Directory, name: &Name) -> Result<Listening> {
             return Err(fail("bind", Errno::INVAL).with(format!("it has mode {:04o}", found.mode)));
         }
         start_listening(&socket, BACKLOG).map_err(|errno| fail("listen", errno))?;
-        Ok(found.identity())
+        Ok(SocketIdentity::of(&found))
     })();
     match bound {
         Ok(identity) => Ok(Listening { socket, identity }),
@@ -48,10 +48,10 @@ pub(crate) fn listen(directory: &Directory, name: &Name) -> Result<Listening> {
 }
 
 /// Removes a socket that we have bound ourselves, if its name still leads to it.
-pub(crate) fn remove_own_socket(directory: &Directory, name: &Name, identity: FileIdentity) -> Result<SocketFate> {
+pub(crate) fn remove_own_socket(directory: &Directory, name: &Name, identity: SocketIdentity) -> Result<SocketFate> {
     match directory.metadata_at(name) {
         Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
-        Ok(found) if found.identity() == identity && found.kind == Kind::Socket => unlink(directory, name),
+        Ok(found) if SocketIdentity::of(&found) == identity && found.kind == Kind::Socket => unlink(directory, name),
         Ok(_) => Ok(SocketFate::Kept("somebody else has its name now")),
         Err(failure) => Err(failure),
     }

@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive, mount_remount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount,
+};
 
 use super::directory::Directory;
 use super::open::{Crossing, open_below};
@@ -22,6 +24,8 @@ pub(crate) struct Mounting {
     /// Whether it is a bind mount, and if so whether a recursive one.
     pub(crate) bind: Option<bool>,
     pub(crate) flags: MountFlags,
+    /// How mounts propagate from and to there, set one after the other.
+    pub(crate) propagation: Vec<MountPropagationFlags>,
     /// What the file system is told.
     pub(crate) data: CString,
 }
@@ -47,6 +51,11 @@ pub(crate) fn mount_below(bundle: &Directory, mounting: &Mounting) -> Result<()>
         let mounted = open_target(bundle, &mounting.target).map_err(|errno| fail("openat2", errno))?;
         mount_remount(magic_link(&mounted), MountFlags::BIND | *flags, c"")
             .map_err(|errno| fail("mount", errno).with("remounting with the flags of the bind"))?;
+    }
+    for propagation in &mounting.propagation {
+        let mounted = open_target(bundle, &mounting.target).map_err(|errno| fail("openat2", errno))?;
+        mount_change(magic_link(&mounted), *propagation)
+            .map_err(|errno| fail("mount", errno).with(format!("{propagation:?}")))?;
     }
     Ok(())
 }

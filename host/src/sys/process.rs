@@ -86,6 +86,12 @@ impl ShimProcess {
         Ok(found)
     }
 
+    /// The children of a process of ours, which it has not reaped.
+    #[cfg(feature = "shim")]
+    pub(crate) fn children_of(pid: u32) -> Vec<Self> {
+        children(pid).into_iter().filter_map(|child| Self::open(child).ok().flatten()).collect()
+    }
+
     /// A process that has not ended.
     fn open(pid: u32) -> Result<Option<Self>> {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
@@ -173,11 +179,18 @@ impl ShimProcess {
     }
 }
 
-/// Whether a process has children (proc_pid_task_children(5)); not if the kernel does not tell.
+/// Whether a process has children; not if the kernel does not tell.
 #[cfg(feature = "shim")]
 pub(crate) fn has_children(pid: u32) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    threads.flatten().any(|thread| std::fs::read(thread.path().join("children")).is_ok_and(|pids| !pids.is_empty()))
+    !children(pid).is_empty()
+}
+
+/// The children of a process (proc_pid_task_children(5)).
+#[cfg(feature = "shim")]
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let lists = threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 fn is_marked(pid: u32) -> bool {

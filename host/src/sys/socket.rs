@@ -2,11 +2,13 @@
 //! behind, and no other.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use serde::{Deserialize, Serialize};
 
-use super::directory::{Directory, Kind};
+use super::directory::{Directory, FileIdentity, Kind, Metadata};
 use super::process::effective_ids;
 use super::{Failure, Result, retry};
 use crate::name::Name;
@@ -18,6 +20,20 @@ pub(crate) enum SocketFate {
     Missing,
     /// It stays, and why.
     Kept(&'static str),
+}
+
+/// Which socket it is. The inode alone does not tell: its number is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SocketIdentity {
+    #[serde(flatten)]
+    file: FileIdentity,
+    created: Option<SystemTime>,
+}
+
+impl SocketIdentity {
+    pub(crate) fn of(found: &Metadata) -> Self {
+        Self { file: found.identity(), created: Some(found.created) }
+    }
 }
 
 /// Removes a socket if it is one, if it is ours, and if nobody listens there any more.

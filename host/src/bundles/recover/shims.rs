@@ -20,7 +20,7 @@ use crate::bundles::shim_record::{Kept, ShimRecord};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::ambient::{AmbientError, Made, open_trusted};
-use crate::sys::{Directory, is_there, remove_dead_socket};
+use crate::sys::{Directory, SocketIdentity, is_there, remove_dead_socket};
 
 impl Job<'_> {
     pub(super) fn shim(&self, id: &BundleId) {
@@ -141,7 +141,7 @@ fn clean_recorded_socket(inner: &Inner, record: &ShimRecord) -> Result<()> {
         Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => return Ok(()),
         sockets => sockets.at_step(Step::Recover)?,
     };
-    let found = sockets.metadata_at(&name).ok().map(|found| found.identity());
+    let found = sockets.metadata_at(&name).ok().map(|found| SocketIdentity::of(&found));
     if record.socket.is_none() || record.socket == found {
         remove_dead_socket(&sockets, &name).at_step(Step::Recover)?;
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use protobuf::Message;
 use protobuf::well_known_types::any::Any;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::answer::{Answer, blocking, failed, lock, message_of, not_found, not_now};
 use super::exit::{self, Exit, reap_orphans};
@@ -20,6 +22,8 @@ use crate::shim::protocol::events::TaskExit;
 
 /// How long something that was killed may take to end.
 const KILLED: Duration = Duration::from_secs(10);
+/// How long events may take to be told until what they are about is forgotten.
+pub(super) const TOLD: Duration = Duration::from_secs(5);
 
 /// A container that exists.
 pub(super) struct Container {
@@ -91,6 +95,7 @@ impl Shared {
         lock(&container.execs).values().filter(|exec| exec.process.pid() == 0).for_each(|exec| {
             exec.process.end(Exit::now(0));
         });
+        container.settle().await;
         *lock(&self.container) = None;
         Ok((container.init.pid(), exit))
     }
@@ -129,7 +134,8 @@ impl Container {
     /// Reports the end of a process: its output first, then whoever waits, and the event.
     pub(super) fn watch(self: &Arc<Self>, process: &Arc<Process>, handle: Arc<OwnedFd>) {
         let (container, process) = (Arc::clone(self), Arc::clone(process));
-        tokio::spawn(async move {
+        let watched = Arc::clone(&process);
+        let watcher = tokio::spawn(async move {
             let exit = exit::wait(&*handle).await;
             if container.is_init(&process.id) && !container.own_pids {
                 container.end_others().await;
@@ -140,10 +146,23 @@ impl Container {
                 }
                 drop(io.kept);
             }
-            container.publish_exit(&process, &exit);
+            let published = container.publish_exit(&process, &exit);
             process.end(exit);
             container.reap();
+            if let Some(published) = published {
+                let _ = published.await;
+            }
         });
+        watched.watched_by(watcher);
+    }
+
+    /// Waits, not for ever, until all ends are told. Processes that still run are not waited for.
+    pub(super) async fn settle(&self) {
+        let execs: Vec<_> = lock(&self.execs).values().map(|exec| Arc::clone(&exec.process)).collect();
+        let deadline = Instant::now() + TOLD;
+        for process in execs.iter().chain([&self.init]).filter(|process| process.phase() == Phase::Stopped) {
+            process.settle(deadline).await;
+        }
     }
 
     /// Ends what outlived init, which no pid namespace does for us.
@@ -171,7 +190,7 @@ impl Container {
         }
     }
 
-    fn publish_exit(&self, process: &Process, exit: &Exit) {
+    fn publish_exit(&self, process: &Process, exit: &Exit) -> Option<JoinHandle<()>> {
         let event = TaskExit {
             container_id: self.id.clone(),
             id: process.id.clone(),
@@ -182,12 +201,15 @@ impl Container {
         };
         let value = match event.write_to_bytes() {
             Ok(value) => value,
-            Err(error) => return tracing::warn!(%error, "cannot write an event"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot write an event");
+                return None;
+            }
         };
         let event = Any { type_url: "containerd.events.TaskExit".to_owned(), value, ..Any::default() };
         let (publisher, namespace) = (Arc::clone(&self.publisher), self.namespace.clone());
-        // Nobody waits for it: a publisher may be slow.
-        tokio::task::spawn_blocking(move || publisher.publish("/tasks/exit", &namespace, event));
+        // A publisher may be slow: whoever waits for the process need not wait for it.
+        Some(tokio::task::spawn_blocking(move || publisher.publish("/tasks/exit", &namespace, event)))
     }
 }
 

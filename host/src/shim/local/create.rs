@@ -1,7 +1,6 @@
 //! Creating a container, or leaving nothing behind.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -10,7 +9,6 @@ use std::time::Duration;
 use protobuf::Message;
 use protobuf::well_known_types::any::Any;
 use rustix::process::{Signal, pidfd_send_signal};
-use serde_json::Value;
 use ttrpc::Code;
 
 use super::answer::{Answer, blocking, failed, invalid, is_identifier, lock, message_of, refuse};
@@ -25,8 +23,6 @@ use crate::shim::protocol::shim::CreateTaskRequest;
 
 /// How long a container that was undone may take to end.
 const UNDONE: Duration = Duration::from_secs(5);
-/// A spec larger than this is not looked at.
-const SPEC_LIMIT: u64 = 16 << 20;
 
 impl Shared {
     /// Creates the container. What fails is undone.
@@ -102,7 +98,7 @@ impl Shared {
             execs: Mutex::new(HashMap::new()),
             owner,
             mounted,
-            own_pids: has_own_pids(&self.config.bundle),
+            own_pids: is_first_of_namespace(pid),
             held: Mutex::new(Vec::new()),
             publisher: Arc::clone(&self.config.publisher),
         });
@@ -193,17 +189,11 @@ fn options_of(options: Option<&Any>) -> Answer<CreateOptions> {
     CreateOptions::parse_from_bytes(&options.value).map_err(|error| invalid(format_args!("malformed options: {error}")))
 }
 
-/// Whether the kernel ends everything in the container with its init. If the spec does not tell, it
-/// is killed: killing what has ended already does no harm.
-fn has_own_pids(bundle: &Path) -> bool {
-    let read = || {
-        let mut text = Vec::new();
-        std::fs::File::open(bundle.join("config.json")).ok()?.take(SPEC_LIMIT).read_to_end(&mut text).ok()?;
-        let spec: Value = serde_json::from_slice(&text).ok()?;
-        let namespaces = spec.get("linux")?.get("namespaces")?.as_array()?;
-        let of_pids =
-            namespaces.iter().find(|namespace| namespace.get("type").and_then(Value::as_str) == Some("pid"))?;
-        Some(of_pids.get("path").and_then(Value::as_str).unwrap_or_default().is_empty())
-    };
-    read().unwrap_or(false)
+/// Whether a process is the first one of a pid namespace, with which the kernel ends all others
+/// (pid_namespaces(7)). If it does not tell, they are killed: what has ended already is not harmed.
+fn is_first_of_namespace(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // Its ids in each namespace from ours inwards.
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    ids.and_then(|ids| ids.split_whitespace().next_back()) == Some("1")
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use ttrpc::Code;
 
 use super::Shared;
 use super::answer::{Answer, invalid, is_identifier, lock, not_now, refuse};
-use super::container::{Container, Exec};
+use super::container::{Container, Exec, TOLD};
 use super::create::launch;
 use super::exit::Exit;
 use super::process::{Phase, Process};
@@ -96,6 +97,7 @@ impl Shared {
             Phase::Stopped => {}
         }
         let exit = process.wait().await?;
+        process.settle(Instant::now() + TOLD).await;
         lock(&container.execs).remove(id);
         // It may never have been written.
         let _missing = std::fs::remove_file(pid_file(&container, id));

@@ -7,6 +7,8 @@ use protobuf::EnumOrUnknown;
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::answer::{Answer, failed, invalid, lock, not_found, not_now};
 use super::exit::{Exit, has_ended};
@@ -42,6 +44,8 @@ pub(super) struct Process {
     pub(super) stdio: Stdio,
     state: Mutex<State>,
     exit: watch::Sender<Option<Exit>>,
+    /// What tells its end.
+    watcher: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct State {
@@ -61,12 +65,32 @@ impl Process {
     /// A process that does not exist yet.
     pub(super) fn new(id: &str, stdio: Stdio) -> Self {
         let state = State { phase: Phase::Created, pid: 0, handle: None, io: None };
-        Self { id: id.to_owned(), stdio, state: Mutex::new(state), exit: watch::Sender::new(None) }
+        Self {
+            id: id.to_owned(),
+            stdio,
+            state: Mutex::new(state),
+            exit: watch::Sender::new(None),
+            watcher: Mutex::default(),
+        }
     }
 
     /// The process exists.
     pub(super) fn adopt(&self, phase: Phase, pid: u32, handle: Arc<OwnedFd>, io: Io) {
         *lock(&self.state) = State { phase, pid, handle: Some(handle), io: Some(io) };
+    }
+
+    pub(super) fn watched_by(&self, watcher: JoinHandle<()>) {
+        *lock(&self.watcher) = Some(watcher);
+    }
+
+    /// Waits until the end of the process is told, or a deadline.
+    pub(super) async fn settle(&self, deadline: Instant) {
+        let watcher = lock(&self.watcher).take();
+        if let Some(watcher) = watcher
+            && tokio::time::timeout_at(deadline, watcher).await.is_err()
+        {
+            tracing::warn!(id = self.id, "the event of the end of a process is late");
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::answer::{Answer, failed, invalid};
 use crate::name::Name;
@@ -47,16 +47,17 @@ fn open(bundle: &Path) -> Answer<Directory> {
 fn read(mount: &Mount) -> Answer<Mounting> {
     let mut flags = MountFlags::empty();
     let mut bind = (mount.type_ == "bind").then_some(false);
-    let mut data = Vec::new();
+    let (mut propagations, mut data) = (Vec::new(), Vec::new());
     for option in mount.options.iter().filter(|option| !option.is_empty()) {
         match option.as_str() {
             "bind" => bind = bind.or(Some(false)),
             "rbind" => bind = Some(true),
             "defaults" => {}
             "loop" | "remount" => return Err(invalid(format_args!("the mount option {option:?} is not supported"))),
-            known => match flag(known) {
-                Some((flag, set)) => flags.set(flag, set),
-                None => data.push(known),
+            known => match (flag(known), propagation(known)) {
+                (Some((flag, set)), _) => flags.set(flag, set),
+                (None, Some(propagation)) => propagations.push(propagation),
+                (None, None) => data.push(known),
             },
         }
     }
@@ -67,6 +68,7 @@ fn read(mount: &Mount) -> Answer<Mounting> {
         target: names(&mount.target)?,
         bind,
         flags,
+        propagation: propagations,
         data: text(&data.join(","))?,
     })
 }
@@ -99,6 +101,24 @@ fn flag(option: &str) -> Option<(MountFlags, bool)> {
     })
 }
 
+/// How mounts are to propagate (mount_namespaces(7)), as runc reads it.
+fn propagation(option: &str) -> Option<MountPropagationFlags> {
+    let (recursive, kind) = match option.strip_prefix('r') {
+        Some(kind) => (MountPropagationFlags::REC, kind),
+        None => (MountPropagationFlags::empty(), option),
+    };
+    Some(
+        recursive
+            | match kind {
+                "private" => MountPropagationFlags::PRIVATE,
+                "shared" => MountPropagationFlags::SHARED,
+                "slave" => MountPropagationFlags::DOWNSTREAM,
+                "unbindable" => MountPropagationFlags::UNBINDABLE,
+                _ => return None,
+            },
+    )
+}
+
 /// The names that lead from the rootfs to a mount point. `..` is refused: it could lead out.
 fn names(target: &str) -> Answer<Vec<Name>> {
     let refused = || invalid(format_args!("the mount point {target:?} does not lie below the rootfs"));
@@ -125,6 +145,9 @@ mod tests {
     fn options_are_split_into_flags_and_data() {
         let read_only = read(&mount("bind", "", &["rbind", "ro", "nosuid"])).unwrap();
         assert_eq!((read_only.bind, read_only.flags), (Some(true), MountFlags::RDONLY | MountFlags::NOSUID));
+        let slave = read(&mount("bind", "", &["rbind", "rslave"])).unwrap();
+        assert_eq!(slave.propagation, [MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC]);
+        assert_eq!(slave.data.as_c_str(), c"");
         let overlay = read(&mount("overlay", "/a/./b", &["ro", "rw", "lowerdir=/l", "index=off"])).unwrap();
         assert_eq!((overlay.bind, overlay.flags), (None, MountFlags::empty()));
         assert_eq!(overlay.data.as_c_str(), c"lowerdir=/l,index=off");

@@ -15,7 +15,11 @@ use crate::shim::protocol::shim_ttrpc::create_shim;
 use crate::sys::effective_ids;
 
 /// A shim that is served, until this is dropped or shut down.
-pub(crate) struct Server(Option<ttrpc::r#async::Server>);
+pub(crate) struct Server {
+    /// `None` once it was shut down.
+    server: Option<ttrpc::r#async::Server>,
+    shim: Arc<LocalShim>,
+}
 
 /// Serves a shim to processes of our own user.
 pub(crate) async fn serve(listener: UnixListener, shim: Arc<LocalShim>) -> Result<Server> {
@@ -27,9 +31,9 @@ pub(crate) async fn serve(listener: UnixListener, shim: Arc<LocalShim>) -> Resul
         Some((Ok::<_, io::Error>(client), listener))
     });
     let server = ttrpc::r#async::Server::new().add_listener(Listener::new(clients));
-    let mut server = server.register_service(create_shim(shim));
+    let mut server = server.register_service(create_shim(Arc::<LocalShim>::clone(&shim)));
     server.start().await.map_err(|error| fail(&error))?;
-    Ok(Server(Some(server)))
+    Ok(Server { server: Some(server), shim })
 }
 
 /// The next client of our own user. Others are cut off.
@@ -50,17 +54,22 @@ async fn accept(listener: &tokio::net::UnixListener) -> UnixStream {
 }
 
 impl Server {
+    /// What is served.
+    pub(crate) fn shim(&self) -> Arc<LocalShim> {
+        Arc::clone(&self.shim)
+    }
+
     /// Stops serving. Requests that change something are done to their end.
     #[cfg(test)]
     pub(crate) async fn shutdown(mut self) -> Result<()> {
-        let Some(mut server) = self.0.take() else { return Ok(()) };
+        let Some(mut server) = self.server.take() else { return Ok(()) };
         server.shutdown().await.map_err(|error| Error::new(ErrorKind::Shim, Step::StopShim, error.to_string()))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let Some(mut server) = self.0.take() else { return };
+        let Some(mut server) = self.server.take() else { return };
         // Without a runtime nothing is served any more anyway.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {

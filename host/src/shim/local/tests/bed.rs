@@ -27,6 +27,8 @@ pub(super) struct Events(Mutex<Vec<(String, String, Any)>>);
 
 impl Publisher for Events {
     fn publish(&self, topic: &str, namespace: &str, event: Any) {
+        // Those who wait for a process need not wait for this.
+        std::thread::sleep(Duration::from_millis(200));
         self.0.lock().unwrap().push((topic.to_owned(), namespace.to_owned(), event));
     }
 }
@@ -173,6 +175,8 @@ impl Bed {
     pub(super) async fn delete(mut self, status: u32) -> Vec<TaskExit> {
         let deleted = self.client.delete(context(), &Empty::new()).await.unwrap();
         assert_eq!(deleted.exit_status, status);
+        // All is told by now: the shim may end.
+        assert!(!self.events.0.lock().unwrap().is_empty());
         let state = self.client.state(context(), &StateRequest { id: "c1".into(), ..StateRequest::default() }).await;
         assert_eq!(code(state).0, ttrpc::Code::NOT_FOUND);
         let events = self.exits(1).await;
