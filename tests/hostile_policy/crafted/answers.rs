@@ -54,7 +54,7 @@ fn places() -> Vec<Attack> {
         let at = |what: &str, place: &str, says: &str| {
             answer(format!("answer-{what}-{name}"), call, &format!("(return (i32.const {place}))"), trapped, says)
         };
-        attacks.push(at("beyond end of memory", "131072", "out of bounds"));
+        attacks.push(at("out-of-bounds", "131072", "out of bounds"));
         attacks.push(at("cut-by-the-end", "131064", "out of bounds"));
         attacks.push(at("unaligned", "257", "not aligned"));
         let name = format!("answer-neither-{name}");
@@ -138,7 +138,7 @@ fn realloc() -> Vec<Attack> {
                 "(if (i32.and (global.get $armed) (i32.gt_u (local.get $size) (i32.const 100)))
                (then (return (i32.const 131000))))",
             ),
-        Attack::create("realloc-frees-and-grows", "", ErrorKind::PolicyLimit, "bytes of memory")
+        Attack::create("realloc-grows-memory", "", ErrorKind::PolicyLimit, "bytes of memory")
             .realloc(armed("(drop (memory.grow (i32.const 30000)))")),
     ]
 }
