@@ -114,7 +114,7 @@ impl Job<'_> {
             }
             match work {
                 Work::Hidden(hidden) => self.hidden(&hidden),
-                Work::WorkDir(id) => self.work_dir(&id),
+                Work::Orphan(id) => self.work_dir(&id),
                 Work::Bundle(id) => self.earlier_bundle(&id),
                 Work::Shim(id) => self.shim(&id),
             }
@@ -134,11 +134,9 @@ impl Job<'_> {
         self.found(match result {
             Ok(fate) => Finding { fate, ..finding },
             Err(error) => {
-                let fate = match error.kind() {
-                    // Somebody is at work there, or something is alive.
-                    ErrorKind::Locked | ErrorKind::ShimAlive => Fate::Kept,
-                    _ => Fate::Undecided,
-                };
+                // Somebody is at work there, or something is alive.
+                let is_in_use = matches!(error.kind(), ErrorKind::Locked | ErrorKind::ShimAlive);
+                let fate = if is_in_use { Fate::Kept } else { Fate::Undecided };
                 Finding { fate, why: Some(error.to_string()), ..finding }
             }
         });

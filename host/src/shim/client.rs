@@ -31,7 +31,7 @@ impl ShimClient {
     }
 
     /// A client on a connected socket of the caller's own, such as a
-    /// [`UnixStream`](std::os::unix::net::UnixStream): whoever answers there is taken for a shim.
+    /// [`UnixStream`]: whoever answers there is taken for a shim.
     /// Needs a tokio runtime with I/O and time.
     ///
     /// # Errors

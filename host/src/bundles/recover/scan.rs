@@ -20,7 +20,8 @@ use crate::sys::{Crossing, Directory, Kind};
 /// An entry to be looked at more closely.
 pub(super) enum Work {
     Hidden(Hidden),
-    WorkDir(BundleId),
+    /// A work directory without a bundle.
+    Orphan(BundleId),
     /// A bundle of an earlier boot.
     Bundle(BundleId),
     /// What is on record about a shim.
@@ -39,7 +40,7 @@ impl Work {
     pub(super) fn finding(&self, fate: Fate, why: &str) -> Finding {
         let (leftover, path, id) = match self {
             Self::Hidden(hidden) => (hidden.leftover, hidden.parent.path_of(&hidden.name), None),
-            Self::WorkDir(id) => (Leftover::WorkDir, PathBuf::new(), Some(id)),
+            Self::Orphan(id) => (Leftover::WorkDir, PathBuf::new(), Some(id)),
             Self::Bundle(id) => (Leftover::Bundle, PathBuf::new(), Some(id)),
             Self::Shim(id) => (Leftover::Shim, PathBuf::new(), Some(id)),
         };
@@ -116,7 +117,7 @@ fn scan_namespace(
                 }
             }
             (Which::Root, None) if kind == Kind::Directory && is_missing(bundles.as_deref(), name)? => {
-                Work::WorkDir(id())
+                Work::Orphan(id())
             }
             _ => return Ok(()),
         };
