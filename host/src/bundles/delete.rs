@@ -330,7 +330,8 @@ fn cannot_unmount(error: Error) -> Error {
     error.with_kind(ErrorKind::Mounted).note("nothing was deleted; unmount it, or end what uses it, and try again")
 }
 
-fn refuse_mounts(directory: &Directory) -> Result<()> {
+/// Refuses what has anything mounted below it: none of that is ours to unmount.
+pub(super) fn refuse_mounts(directory: &Directory) -> Result<()> {
     match Mounts::below(directory).at_step(Step::Unmount)?.first() {
         Some(path) => Err(foreign_mount(directory, path)),
         None => Ok(()),

@@ -108,16 +108,19 @@ impl Job<'_> {
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(work) = next else { return };
+            let finding = work.finding(self);
             if self.is_over() {
-                self.found(work.finding(Fate::Undecided, "there was no time left to look at it"));
+                let why = Some("there was no time left to look at it".to_owned());
+                self.found(Finding { fate: Fate::Undecided, why, ..finding });
                 continue;
             }
-            match work {
-                Work::Hidden(hidden) => self.hidden(&hidden),
-                Work::Orphan(id) => self.work_dir(&id),
-                Work::Bundle(id) => self.earlier_bundle(&id),
-                Work::Shim(id) => self.shim(&id),
-            }
+            let result = match &work {
+                Work::Hidden(hidden) => self.hidden(hidden),
+                Work::Orphan(id) => self.work_dir(id),
+                Work::Bundle(id) => self.earlier_bundle(id),
+                Work::Shim(id) => self.shim(id),
+            };
+            self.note(finding, result);
         }
     }
 
@@ -129,10 +132,13 @@ impl Job<'_> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
 
-    /// Notes what became of something that was found.
-    fn note(&self, finding: Finding, result: Result<Fate>) {
+    /// Notes what became of something that was found; `None` if it was nothing after all.
+    fn note(&self, finding: Finding, result: Result<Option<Fate>>) {
         self.found(match result {
-            Ok(fate) => Finding { fate, ..finding },
+            Ok(None) => return,
+            // It has gone meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            Ok(Some(fate)) => Finding { fate, ..finding },
             Err(error) => {
                 // Somebody is at work there, or something is alive.
                 let is_in_use = matches!(error.kind(), ErrorKind::Locked | ErrorKind::ShimAlive);
@@ -161,15 +167,9 @@ impl Job<'_> {
         let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         findings.sort_by(|one, other| (one.leftover, &one.path).cmp(&(other.leftover, &other.path)));
         if !self.options.dry_run && !self.earlier.is_empty() {
+            // What is still there, also what there was no time for, is remembered.
             let mut left = self.earlier;
-            let open = |namespace: &str, id: &str| {
-                findings.iter().any(|finding| {
-                    finding.leftover == Leftover::Bundle
-                        && finding.fate != Fate::Removed
-                        && finding.id.as_ref().is_some_and(|found| (found.namespace(), found.id()) == (namespace, id))
-                })
-            };
-            left.retain(open);
+            left.retain_existing(&self.inner.places.state)?;
             if let Some(state) = self.inner.places.state.open()?
                 && let Some(lock) = Locked::open(&state, &Name::RECORDS, Waiting::patiently(), Step::Pair)?
             {

@@ -90,9 +90,11 @@ impl Earlier {
         self.0.get(&(namespace.to_owned(), id.to_owned())).is_some_and(|noted| *noted == identity(found))
     }
 
-    /// Keeps only what is still to be decided on.
-    pub(in crate::bundles) fn retain(&mut self, keep: impl Fn(&str, &str) -> bool) {
-        self.0.retain(|(namespace, id), _| keep(namespace, id));
+    /// Forgets what is no longer there.
+    pub(in crate::bundles) fn retain_existing(&mut self, state: &Base) -> Result<()> {
+        let now = Self::all(state)?;
+        self.0.retain(|bundle, noted| now.0.get(bundle) == Some(noted));
+        Ok(())
     }
 }
 

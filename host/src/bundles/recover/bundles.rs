@@ -1,28 +1,17 @@
 //! Work directories without a bundle (defect D15), and bundles of an earlier boot.
 
-use super::leftovers::refuse_mounts;
 use super::scan::is_missing;
-use super::{Fate, Finding, Job, Leftover};
+use super::{Fate, Job};
 use crate::bundle::BundleId;
 use crate::bundles::create::names;
-use crate::bundles::delete::{Target, WorkDir, clean_expected_socket};
+use crate::bundles::delete::{Target, WorkDir, clean_expected_socket, refuse_mounts};
 use crate::bundles::inspect::{is_valid, lend};
 use crate::bundles::lock::Waiting;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 
 impl Job<'_> {
-    pub(super) fn work_dir(&self, id: &BundleId) {
-        let path = self.inner.places.bundle(id).work_dir;
-        let finding = Finding { leftover: Leftover::WorkDir, path, id: Some(id.clone()), fate: Fate::Kept, why: None };
-        match self.remove_work_dir(id) {
-            Ok(None) => {}
-            Ok(Some(fate)) => self.note(finding, Ok(fate)),
-            Err(error) => self.note(finding, Err(error)),
-        }
-    }
-
     /// `None` if it has a bundle by now, is gone, or is no work directory at all.
-    fn remove_work_dir(&self, id: &BundleId) -> Result<Option<Fate>> {
+    pub(super) fn work_dir(&self, id: &BundleId) -> Result<Option<Fate>> {
         if !is_valid(self.inner, id)? {
             return Ok(None);
         }
@@ -40,19 +29,8 @@ impl Job<'_> {
         Ok(Some(fate))
     }
 
-    pub(super) fn earlier_bundle(&self, id: &BundleId) {
-        let path = self.inner.places.bundle(id).path;
-        let finding = Finding { leftover: Leftover::Bundle, path, id: Some(id.clone()), fate: Fate::Kept, why: None };
-        match self.delete_earlier(id) {
-            Ok(None) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Ok(Some(fate)) => self.note(finding, Ok(fate)),
-            Err(error) => self.note(finding, Err(error)),
-        }
-    }
-
     /// `None` if another one has its name by now. What runs in it, against all odds, keeps it.
-    fn delete_earlier(&self, id: &BundleId) -> Result<Option<Fate>> {
+    pub(super) fn earlier_bundle(&self, id: &BundleId) -> Result<Option<Fate>> {
         let inner = self.inner;
         let records = inner.policy.shim_records(&inner.config, id, lend(inner, id))?;
         let target = Target::open(inner, id, Waiting::Never)?;

@@ -36,15 +36,21 @@ pub(super) struct Hidden {
 }
 
 impl Work {
-    /// Something that was found, and what became of it.
-    pub(super) fn finding(&self, fate: Fate, why: &str) -> Finding {
+    /// What is told of it, as long as nothing has become of it.
+    pub(super) fn finding(&self, job: &Job<'_>) -> Finding {
+        let places = &job.inner.places;
         let (leftover, path, id) = match self {
             Self::Hidden(hidden) => (hidden.leftover, hidden.parent.path_of(&hidden.name), None),
-            Self::Orphan(id) => (Leftover::WorkDir, PathBuf::new(), Some(id)),
-            Self::Bundle(id) => (Leftover::Bundle, PathBuf::new(), Some(id)),
-            Self::Shim(id) => (Leftover::Shim, PathBuf::new(), Some(id)),
+            Self::Orphan(id) => (Leftover::WorkDir, places.bundle(id).work_dir, Some(id)),
+            Self::Bundle(id) => (Leftover::Bundle, places.bundle(id).path, Some(id)),
+            Self::Shim(id) => {
+                let shims = places.state.path().join(Name::RECORDS.as_path()).join(Name::SHIMS.as_path());
+                (Leftover::Shim, shims.join(id.namespace()).join(id.id()), Some(id))
+            }
         };
-        Finding { leftover, path, id: id.cloned(), fate, why: Some(why.to_owned()) }
+        let is_theirs = leftover == Leftover::V1 && !job.options.adopt_v1;
+        let why = is_theirs.then(|| "left by containerd's runtime v1; --adopt-v1 removes it".to_owned());
+        Finding { leftover, path, id: id.cloned(), fate: Fate::Kept, why }
     }
 }
 

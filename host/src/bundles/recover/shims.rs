@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{Fate, Finding, Job, Leftover};
+use super::{Fate, Job};
 use crate::bundle::BundleId;
 use crate::bundles::Inner;
 use crate::bundles::create::{names, open_work_dir, take_back};
@@ -23,19 +23,8 @@ use crate::sys::ambient::{AmbientError, Made, open_trusted};
 use crate::sys::{Directory, SocketIdentity, is_there, remove_dead_socket};
 
 impl Job<'_> {
-    pub(super) fn shim(&self, id: &BundleId) {
-        let records = self.inner.places.state.path().join(Name::RECORDS.as_path()).join(Name::SHIMS.as_path());
-        let path = records.join(id.namespace()).join(id.id());
-        let finding = Finding { leftover: Leftover::Shim, path, id: Some(id.clone()), fate: Fate::Kept, why: None };
-        match self.recover_shim(id) {
-            Ok(None) => {}
-            Ok(Some(fate)) => self.note(finding, Ok(fate)),
-            Err(error) => self.note(finding, Err(error)),
-        }
-    }
-
     /// `None` if the shim is alive and well, or everything of it is gone already.
-    fn recover_shim(&self, id: &BundleId) -> Result<Option<Fate>> {
+    pub(super) fn shim(&self, id: &BundleId) -> Result<Option<Fate>> {
         if !is_valid(self.inner, id)? {
             return Ok(None);
         }
