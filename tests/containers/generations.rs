@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use dunnage_tests::containers::{Base, Node, possible};
+use dunnage_tests::containers::{Node, possible};
 
 /// A shim that listens at an abstract address, as it does when it gets no socket.
 struct OldShim(Child);
@@ -46,8 +46,7 @@ fn privileged_old_shims_are_asked_and_stopped_if_that_is_allowed() {
         return;
     }
     let node = Node::new();
-    let spec = node.spec(Base::Plain, "web", &["/bin/sleep", "1000"], false);
-    node.dunnage(["create", "web", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
+    node.create("web", &["/bin/sleep", "1000"]);
     let legacy = node.dunnage(["shim", "address", "web", "--legacy"]).expect(0).stdout.trim().to_owned();
     assert_eq!(legacy, "/containerd-shim/default/web/shim.sock");
     // Later versions had a hash there, and the address on file.

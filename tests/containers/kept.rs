@@ -60,8 +60,7 @@ fn privileged_a_failed_start_takes_back_only_what_it_made() {
         return;
     }
     let node = Node::new();
-    let spec = node.spec(Base::Plain, "web", &["/bin/true"], false);
-    node.dunnage(["create", "web", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
+    node.create("web", &["/bin/true"]);
     node.dunnage(["shim", "start", "web"]).expect(0);
     let before = node.scratch.tree();
     // What is on file about a living shim may be spoiled: it lives all the same.

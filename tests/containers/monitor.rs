@@ -44,8 +44,7 @@ fn expect_ended(pid: u64, reaped: bool) {
 /// A node with a bundle `web`.
 fn node_with_bundle() -> Node {
     let node = Node::new();
-    let spec = node.spec(Base::Plain, "web", &["/bin/sleep", "1000"], false);
-    node.dunnage(["create", "web", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
+    node.create("web", &["/bin/sleep", "1000"]);
     node
 }
 

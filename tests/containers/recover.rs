@@ -111,8 +111,7 @@ fn privileged_a_start_that_was_cut_short_is_recovered() {
         return;
     }
     let node = Node::new();
-    let spec = node.spec(Base::Plain, "web", &["/bin/true"], false);
-    node.dunnage(["create", "web", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
+    node.create("web", &["/bin/true"]);
     for step in 0..15 {
         let mut command = node.scratch.command(["shim", "start", "web"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
@@ -149,8 +148,7 @@ fn privileged_records_without_a_bundle_go_with_their_socket() {
         return;
     }
     let node = Node::new();
-    let spec = node.spec(Base::Plain, "web", &["/bin/true"], false);
-    node.dunnage(["create", "web", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
+    node.create("web", &["/bin/true"]);
     node.dunnage(["shim", "start", "web"]).expect(0);
     fs::remove_dir_all(node.scratch.bundle("web")).expect("remove the bundle");
     // It cannot be told what a shim without its bundle is still good for.

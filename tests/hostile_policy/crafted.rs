@@ -28,6 +28,21 @@ enum Call {
     Arguments,
 }
 
+/// The exports, by their names in the contract.
+const EXPORTS: [(&str, Call); 11] = [
+    ("check-identifiers", Call::Check),
+    ("remapped-gid", Call::Gid),
+    ("task-settings", Call::Settings),
+    ("create", Call::Create),
+    ("delete", Call::Delete),
+    ("address", Call::Address),
+    ("legacy-address", Call::Legacy),
+    ("records", Call::Records),
+    ("connect-address", Call::Connect),
+    ("config", Call::Config),
+    ("start-arguments", Call::Arguments),
+];
+
 /// What becomes of an attack.
 #[derive(Clone, Copy, Debug)]
 enum Fate {

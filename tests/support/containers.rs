@@ -150,6 +150,12 @@ impl Node {
         path
     }
 
+    /// Creates the bundle of a container that would run a program.
+    pub fn create(&self, id: &str, program: &[&str]) {
+        let spec = self.spec(Base::Plain, id, program, false);
+        self.dunnage([OsStr::new("create"), id.as_ref(), "--spec".as_ref(), spec.as_ref()]).expect(0);
+    }
+
     /// Has a spec name its root file system, for those who are not told otherwise.
     pub fn name_rootfs(&self, base: Base, spec: &Path) {
         let mut named: Value = serde_json::from_slice(&fs::read(spec).expect("the spec")).expect("JSON");

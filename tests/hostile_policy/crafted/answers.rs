@@ -3,21 +3,7 @@
 use dunnage::ErrorKind;
 
 use super::traps::armed;
-use super::{Attack, Call};
-
-const CALLS: [(&str, Call); 11] = [
-    ("check-identifiers", Call::Check),
-    ("remapped-gid", Call::Gid),
-    ("task-settings", Call::Settings),
-    ("create", Call::Create),
-    ("delete", Call::Delete),
-    ("address", Call::Address),
-    ("legacy-address", Call::Legacy),
-    ("records", Call::Records),
-    ("connect-address", Call::Connect),
-    ("config", Call::Config),
-    ("start-arguments", Call::Arguments),
-];
+use super::{Attack, Call, EXPORTS};
 
 /// Gives back the handles that a call has lent.
 fn release(call: Call) -> &'static str {
@@ -50,7 +36,7 @@ fn record(name: &str, call: Call, words: &[(u32, u32)], kind: ErrorKind, says: &
 fn places() -> Vec<Attack> {
     let trapped = ErrorKind::PolicyTrapped;
     let mut attacks = Vec::new();
-    for (name, call) in CALLS {
+    for (name, call) in EXPORTS {
         let at = |what: &str, place: &str, says: &str| {
             answer(format!("answer-{what}-{name}"), call, &format!("(return (i32.const {place}))"), trapped, says)
         };

@@ -3,25 +3,12 @@
 use dunnage::ErrorKind;
 
 use super::traps::armed;
-use super::{Attack, Call};
+use super::{Attack, Call, EXPORTS};
 
 const EVER: &str = "(call $reached) (loop $ever (br $ever))";
 const LIMIT: ErrorKind = ErrorKind::PolicyLimit;
 
 fn endless() -> Vec<Attack> {
-    let exports = [
-        ("check-identifiers", Call::Check),
-        ("remapped-gid", Call::Gid),
-        ("task-settings", Call::Settings),
-        ("create", Call::Create),
-        ("delete", Call::Delete),
-        ("address", Call::Address),
-        ("legacy-address", Call::Legacy),
-        ("records", Call::Records),
-        ("connect-address", Call::Connect),
-        ("config", Call::Config),
-        ("start-arguments", Call::Arguments),
-    ];
     let after = [
         ("create-directory-at", "(call $make (local.get $bundle) (call $rootfs))"),
         ("write-spec-at", "(call $write (local.get $bundle) (call $config) (local.get $spec) (i32.const 0o600))"),
@@ -29,7 +16,7 @@ fn endless() -> Vec<Attack> {
         ("everything", "(call $honest (local.get $bundle) (local.get $spec))"),
     ];
     let late = "it took too long";
-    let exports = exports.map(|(name, call)| Attack::new(format!("endless-{name}"), call, EVER, LIMIT, late));
+    let exports = EXPORTS.map(|(name, call)| Attack::new(format!("endless-{name}"), call, EVER, LIMIT, late));
     let after = after.map(|(name, code)| {
         Attack::new(format!("endless-after-{name}"), Call::Create, format!("{code} {EVER}"), LIMIT, late)
     });
