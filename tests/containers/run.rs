@@ -1,6 +1,6 @@
 //! `run`: what a container gets, what comes back, and that nothing of it is left.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
@@ -211,6 +211,27 @@ fn privileged_what_cannot_run_is_told_and_leaves_nothing() {
         assert!(node.scratch.bundle("there").join("config.json").exists());
         node.dunnage(["delete", "there"]).expect(0);
         node.expect_nothing_left();
+    });
+}
+
+#[test]
+fn privileged_a_spec_with_another_root_is_refused() {
+    each_shim("privileged_a_spec_with_another_root_is_refused", |node| {
+        let spec = node.spec(Base::Plain, "web", &["/bin/sh", "-c", "echo ran > /tmp/ran"], false);
+        let mut content: Value = serde_json::from_slice(&fs::read(&spec).expect("the spec")).expect("JSON");
+        let other = node.rootfs(Base::Userns);
+        for (path, runs) in [("rootfs", true), ("./rootfs/", true), (other.to_str().expect("UTF-8"), false)] {
+            content["root"]["path"] = path.into();
+            fs::write(&spec, content.to_string()).expect("write the spec");
+            let outcome = run(&mut node.command_of(Base::Plain, "web", &spec, &["--rm"]), []);
+            if runs {
+                outcome.expect(0);
+            } else {
+                assert!(outcome.expect(125).stderr.contains("root.path"));
+            }
+            node.expect_nothing_left();
+        }
+        assert!(!other.join("tmp/ran").exists());
     });
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 use dunnage::shim::protocol::runc::CreateOptions;
 use dunnage::shim::protocol::shim::CreateTaskRequest;
 use dunnage::shim::protocol::types::Mount;
-use dunnage::shim::{Shim, ShimClient, StartOptions};
-use dunnage::{Dunnage, ErrorKind};
+use dunnage::shim::{Shim, ShimClient, StartOptions, TaskStreams};
+use dunnage::{Bundle, Dunnage, ErrorKind};
 use protobuf::Message as _;
 use protobuf::well_known_types::any::Any;
 
 use super::signals::{Init, Interrupted, Received, Signals, asks_for_the_end, ends, is_kept_from};
 use super::streams::Streams;
 use super::{Kind, Outcome, Task};
+use crate::cli::failure::Failed;
 
 /// The type of the options of `Create`, without the usual prefix: containerd leaves it out.
 const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
@@ -53,26 +54,14 @@ impl<'a> Session<'a> {
             Kind::Local | Kind::Remote => signals.interrupt(dunnage.start_shim(&task.id, options)).await??,
         };
         let bundle = dunnage.load(&task.id)?;
-        let mut request = CreateTaskRequest {
-            id: task.id.id().to_owned(),
-            bundle: bundle.path().to_string_lossy().into_owned(),
-            terminal,
-            ..CreateTaskRequest::default()
-        };
-        request.rootfs.push(Mount {
-            type_: "bind".to_owned(),
-            source: task.rootfs.clone(),
-            options: vec!["rbind".to_owned(), "rw".to_owned()],
-            ..Mount::default()
-        });
-        match &ends {
-            Some(ends) => [request.stdin, request.stdout, request.stderr] = ends.paths(),
-            // containerd's shim has to copy what a terminal shows to somewhere.
-            None if terminal => NOWHERE.clone_into(&mut request.stdout),
-            None => {}
-        }
-        request.options = Some(options_of(task)?).into();
+        let request = request(task, &bundle, ends.as_ref())?;
         let init = Init::created(signals.interrupt(shim.client().create(&request)).await??);
+        // What runc took of the spec is looked at, and not the spec: nothing of it runs yet.
+        if !init.is_rooted_at(&bundle.path().join("rootfs")) {
+            let message = "the spec names a root file system of its own, and --rootfs would not be used; its root.path \
+                has to be \"rootfs\"";
+            return Err(Failed::task(&format!("run {}", task.id), message).into());
+        }
         let streams = ends.map(|ends| Streams::start(ends, terminal)).transpose()?;
         if let Some(size) = streams.as_ref().and_then(Streams::size) {
             signals.interrupt(resize(shim.client(), task.id.id(), size)).await?;
@@ -184,6 +173,30 @@ async fn resize(client: &ShimClient, id: &str, (width, height): (u32, u32)) {
     if let Err(error) = client.resize_pty(id, width, height).await {
         tracing::debug!(%error, "cannot set the size of the terminal");
     }
+}
+
+/// What the shim is asked to make the container from.
+fn request(task: &Task, bundle: &Bundle, ends: Option<&TaskStreams>) -> anyhow::Result<CreateTaskRequest> {
+    let mut request = CreateTaskRequest {
+        id: task.id.id().to_owned(),
+        bundle: bundle.path().to_string_lossy().into_owned(),
+        terminal: task.settings.terminal,
+        ..CreateTaskRequest::default()
+    };
+    request.rootfs.push(Mount {
+        type_: "bind".to_owned(),
+        source: task.rootfs.clone(),
+        options: vec!["rbind".to_owned(), "rw".to_owned()],
+        ..Mount::default()
+    });
+    match ends {
+        Some(ends) => [request.stdin, request.stdout, request.stderr] = ends.paths(),
+        // containerd's shim has to copy what a terminal shows to somewhere.
+        None if request.terminal => NOWHERE.clone_into(&mut request.stdout),
+        None => {}
+    }
+    request.options = Some(options_of(task)?).into();
+    Ok(request)
 }
 
 /// The container's standard streams have to belong to its user, or `/dev/stdout` is closed to it.

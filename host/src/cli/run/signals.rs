@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use futures::future::{FutureExt as _, select_all};
@@ -198,6 +199,11 @@ impl Init {
         self.pid
     }
 
+    /// Whether its root is this directory. (Also if that cannot be told: it may have ended.)
+    pub(super) fn is_rooted_at(&self, directory: &Path) -> bool {
+        identity(format!("/proc/{}/root", self.pid)).zip(identity(directory)).is_none_or(|(its, ours)| its == ours)
+    }
+
     /// Waits until the container's program has taken the place of runc's.
     pub(super) async fn has_become_the_program(&mut self) {
         for _ in 0..Self::ROUNDS {
@@ -211,7 +217,12 @@ impl Init {
 }
 
 fn executable(pid: u32) -> Option<(u64, u64)> {
-    let file = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    identity(format!("/proc/{pid}/exe"))
+}
+
+/// Which file a path leads to: device and inode.
+fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(path).ok()?;
     Some((file.dev(), file.ino()))
 }
 
