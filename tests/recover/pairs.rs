@@ -85,14 +85,17 @@ fn broken_records_are_told_and_keep_nobody_from_creating() {
     let scratch = Scratch::new();
     create(&scratch, "web-1");
     fs::create_dir(scratch.work_dir("orphan")).unwrap();
-    let record = scratch.state().join(".dunnage/pair.json");
-    for content in ["", "{}", "[1,2", "\0"] {
-        fs::write(&record, content).unwrap();
-        let outcome = recover(&scratch, &[]).expect(1);
-        assert!(outcome.stderr.contains("pair.json"), "{outcome:?}");
-        assert!(scratch.work_dir("orphan").exists());
-        create(&scratch, "web-2");
-        scratch.run(["delete", "web-2"]).expect(0);
+    // That of the root is all there is after a reboot.
+    for base in [scratch.state(), scratch.root()] {
+        for content in ["", "{}", "[1,2", "\0"] {
+            fs::write(base.join(".dunnage/pair.json"), content).unwrap();
+            let outcome = recover(&scratch, &[]).expect(1);
+            assert!(outcome.stderr.contains("pair.json"), "{outcome:?}");
+            assert!(scratch.work_dir("orphan").exists());
+            create(&scratch, "web-2");
+            scratch.run(["delete", "web-2"]).expect(0);
+        }
+        fs::remove_file(base.join(".dunnage/pair.json")).unwrap();
     }
 }
 

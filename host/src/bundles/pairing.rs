@@ -17,7 +17,7 @@ pub(super) use self::earlier::Earlier;
 use self::record::PairRecord;
 use super::lock::{Locked, Waiting};
 use super::places::{Base, Places};
-use crate::error::{AtStep, Error, Result, Step};
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::ambient::Made;
 use crate::sys::{Crossing, Directory, FileIdentity, boot_id, path_identity};
@@ -80,21 +80,28 @@ impl Places {
         }
         // Without a boot id nobody can tell later what is of this boot.
         let Some(boot) = boot_id() else { return Ok(None) };
-        let pairing = match PairRecord::read(&self.state) {
-            Ok(Some(record)) if record.is_settled && record.boot == boot => None,
-            // Directories of others get no records of ours.
-            Ok(_) if matches!(self.kinship()?, Kinship::Strangers(_)) => None,
-            Ok(_) => self.pair_locked(&boot, waiting, made)?,
-            Err(error) => {
-                // Nothing that `create` needs; recovery will say so again.
+        let pairing = match self.pair_unless_done(&boot, waiting, made) {
+            // Nothing that `create` needs; recovery will say so again.
+            Err(error) if matches!(error.kind(), ErrorKind::BadRecord | ErrorKind::Untrusted) => {
                 tracing::warn!(%error, "cannot tell which root belongs to the state directory");
                 None
             }
+            pairing => pairing?,
         };
         if let (None, Some(pair)) = (&pairing, pair) {
             self.paired.insert(pair);
         }
         Ok(pairing)
+    }
+
+    fn pair_unless_done(&self, boot: &str, waiting: Waiting, made: &mut Vec<Made>) -> Result<Option<Pairing>> {
+        if PairRecord::read(&self.state)?.is_some_and(|record| record.is_settled && record.boot == boot)
+            // Directories of others get no records of ours.
+            || matches!(self.kinship()?, Kinship::Strangers(_))
+        {
+            return Ok(None);
+        }
+        self.pair_locked(boot, waiting, made)
     }
 
     fn pair_locked(&self, boot: &str, waiting: Waiting, made: &mut Vec<Made>) -> Result<Option<Pairing>> {
@@ -253,5 +260,5 @@ fn holds_something(base: &Base) -> Result<bool> {
 fn unusable(directory: &Directory, name: &Name, why: impl std::fmt::Display) -> Error {
     let path = directory.path_of(name);
     let message = format!("the record {} cannot be used: {why}", path.display());
-    Error::new(crate::error::ErrorKind::BadRecord, Step::Pair, message).at(path)
+    Error::new(ErrorKind::BadRecord, Step::Pair, message).at(path)
 }
