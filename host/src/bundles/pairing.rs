@@ -79,7 +79,7 @@ impl Places {
             return Ok(None);
         }
         // Without a boot id nobody can tell later what is of this boot.
-        let Some(boot) = boot_id() else { return Ok(None) };
+        let Ok(boot) = boot_id() else { return Ok(None) };
         let pairing = match self.pair_unless_done(&boot, waiting, made) {
             // Nothing that `create` needs; recovery will say so again.
             Err(error) if matches!(error.kind(), ErrorKind::BadRecord | ErrorKind::Untrusted) => {
@@ -173,7 +173,7 @@ impl Places {
 
     /// How the state and the root stand to each other. Writes nothing.
     pub(super) fn kinship(&self) -> Result<Kinship> {
-        let boot = boot_id().unwrap_or_default();
+        let boot = boot_id().at_step(Step::Pair)?;
         let (of_state, of_root) = (PairRecord::read(&self.state)?, PairRecord::read(&self.root)?);
         let kinship = match (of_state, of_root) {
             (Some(of_state), Some(of_root)) if of_state.pair == of_root.pair => {

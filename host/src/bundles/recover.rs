@@ -22,7 +22,7 @@ use self::scan::Work;
 use super::Inner;
 use super::lock::{Locked, Waiting};
 use super::pairing::{Earlier, Kinship};
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::boot_id;
 
@@ -47,19 +47,16 @@ pub(super) fn recover(inner: &Arc<Inner>, options: &RecoverOptions) -> Result<Re
     let Some(earlier) = prepare(inner, options)? else { return Ok(Recovery::default()) };
     let job = Job { inner, options, deadline, earlier, findings: Mutex::default(), looked_at: AtomicU64::new(0) };
     // A bundle that goes takes its work directory with it: only then look for those without one.
-    job.run(scan::state);
-    job.run(scan::root);
+    job.run(scan::state)?;
+    job.run(scan::root)?;
     job.finish()
 }
 
 /// Whether there is anything to act on, and on which bundles of earlier boots.
 fn prepare(inner: &Inner, options: &RecoverOptions) -> Result<Option<Earlier>> {
     let places = &inner.places;
-    if boot_id().is_none() {
-        // Everything would look like that of an earlier boot.
-        let message = "cannot tell which boot this is; is /proc mounted?";
-        return Err(Error::new(ErrorKind::Filesystem, Step::Recover, message));
-    }
+    // Without it everything would look like that of an earlier boot.
+    let boot = boot_id().at_step(Step::Recover)?;
     // Whoever has just made the pair may yet take it back.
     let lock = match places.state.open()? {
         Some(state) => Locked::open(&state, &Name::RECORDS, Waiting::patiently(), Step::Pair)?,
@@ -79,7 +76,7 @@ fn prepare(inner: &Inner, options: &RecoverOptions) -> Result<Option<Earlier>> {
                 let earlier = if boot_has_changed { Earlier::all(&places.state) } else { Earlier::read(&lock) };
                 return earlier.map(Some);
             }
-            if boot_has_changed && let Some(boot) = boot_id() {
+            if boot_has_changed {
                 places.turn_boot(&lock, &boot)?;
             }
             places.remove_unfinished_records(&lock)?;

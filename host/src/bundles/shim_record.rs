@@ -97,7 +97,8 @@ impl ShimRecord {
             Error::new(ErrorKind::BadRecord, Step::ReadRecords, message).at(path)
         })?;
         // The pids of another boot are somebody else's.
-        Ok(Some(record).filter(|record| boot_id().is_some_and(|boot| boot == record.boot)))
+        let boot = boot_id().at_step(Step::ReadRecords)?;
+        Ok(Some(record).filter(|record| boot == record.boot))
     }
 }
 

@@ -91,7 +91,7 @@ impl Attempt {
         let root = Some(config.runtime_root.as_str()).filter(|root| !root.is_empty()).unwrap_or(DEFAULT_RUNTIME_ROOT);
         let record = ShimRecord {
             kind,
-            boot: boot_id().ok_or_else(no_boot_id)?,
+            boot: boot_id().at_step(Step::StartShim)?,
             bundle: hold.bundle.identity().ok_or_else(|| no_identity(&hold.bundle))?,
             address,
             socket: None,
@@ -265,11 +265,6 @@ fn own_binary() -> Result<PathBuf> {
     std::env::current_exe().map_err(|error| {
         Error::new(ErrorKind::Shim, Step::StartShim, format!("cannot find this program's own binary: {error}"))
     })
-}
-
-fn no_boot_id() -> Error {
-    let message = "cannot tell which boot this is; is /proc mounted?".to_owned();
-    Error::new(ErrorKind::Filesystem, Step::StartShim, message)
 }
 
 pub(super) fn no_identity(directory: &Directory) -> Error {

@@ -66,12 +66,14 @@ pub(super) fn start(
         Error::new(ErrorKind::Shim, Step::StartShim, message).at(&program.binary)
     };
     let mut child = persistently(|| spawn(program, socket)).map_err(failed)?;
-    let process = match start_time(child.id()) {
-        Some(started) => Process { pid: child.id(), started },
-        None => {
+    let unseen = || failed(io::Error::other("/proc does not show its start time; is /proc mounted?"));
+    let started = start_time(child.id()).at_step(Step::StartShim).and_then(|started| started.ok_or_else(unseen));
+    let process = match started {
+        Ok(started) => Process { pid: child.id(), started },
+        Err(error) => {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(failed(io::Error::other("/proc does not show its start time; is /proc mounted?")));
+            return Err(error);
         }
     };
     record.process = Some(process);

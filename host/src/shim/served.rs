@@ -11,7 +11,7 @@ use super::start::{GivenUp, answer};
 use super::{Shim, blocking};
 use crate::bundle::{BundleId, Incarnation};
 use crate::bundles::{Inner, Process, ShimKind, Waiting};
-use crate::error::Result;
+use crate::error::{AtStep as _, Result, Step};
 use crate::events::EventLog;
 use crate::shims::{Endpoint, ShimConfig};
 use crate::sys::start_time;
@@ -89,7 +89,7 @@ impl Attempt {
     /// Starts to serve in this process, and writes down where.
     async fn serve(&mut self, inner: &Arc<Inner>) -> Result<(Server, Process)> {
         let pid = std::process::id();
-        let started = start_time(pid).ok_or_else(|| no_identity(&self.hold.bundle))?;
+        let started = start_time(pid).at_step(Step::StartShim)?.ok_or_else(|| no_identity(&self.hold.bundle))?;
         let process = Process { pid, started };
         self.record.process = Some(process);
         self.record.write(&self.handles.records)?;

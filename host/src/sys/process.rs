@@ -79,7 +79,7 @@ impl ShimProcess {
             let pid = entry.map_err(fail)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
             let Some(pid) = pid.filter(|pid| *pid != std::process::id()) else { continue };
             let there = metadata_of_target(Path::new(&format!("/proc/{pid}/cwd")));
-            if there.is_ok_and(|target| Some(target.identity()) == bundle.identity()) && is_marked(pid) {
+            if there.is_ok_and(|target| Some(target.identity()) == bundle.identity()) && is_marked(pid)? {
                 found.extend(Self::find(pid, bundle)?);
             }
         }
@@ -104,7 +104,7 @@ impl ShimProcess {
             Err(errno) => return Err(Failure::new("pidfd_open", format!("/proc/{}", pid.as_raw_nonzero()), errno)),
         };
         // Read before it is found to live on: it is the time of this very process.
-        let started = start_time(pid.as_raw_nonzero().get().unsigned_abs());
+        let started = start_time(pid.as_raw_nonzero().get().unsigned_abs())?;
         let found = Self { pid, handle, started, other: None };
         Ok(if found.has_ended(Duration::ZERO)? { None } else { Some(found) })
     }
@@ -112,7 +112,7 @@ impl ShimProcess {
     /// A process that somebody else has found for us.
     pub(crate) fn known(pid: u32, handle: OwnedFd, other: Box<dyn End>) -> Result<Self> {
         let fail = || Failure::new("pidfd_open", format!("/proc/{pid}"), Errno::SRCH);
-        let started = start_time(pid);
+        let started = start_time(pid)?;
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(fail)?;
         Ok(Self { pid, handle, started, other: Some(other) })
     }
@@ -193,33 +193,60 @@ fn children(pid: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-fn is_marked(pid: u32) -> bool {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment
+fn is_marked(pid: u32) -> Result<bool> {
+    let environment = match read_of(pid, "environ") {
+        // Somebody else's.
+        Err(failure) if matches!(failure.errno(), Errno::ACCESS | Errno::PERM) => None,
+        environment => environment?,
+    };
+    Ok(environment
+        .unwrap_or_default()
         .split(|byte| *byte == 0)
-        .any(|variable| variable.strip_prefix(MARK.as_bytes()).is_some_and(|value| value.starts_with(b"=")))
+        .any(|variable| variable.strip_prefix(MARK.as_bytes()).is_some_and(|value| value.starts_with(b"="))))
+}
+
+/// What `/proc` tells about a process; `None` if it is gone. Unknown is not gone.
+fn read_of(pid: u32, file: &str) -> Result<Option<Vec<u8>>> {
+    let path = format!("/proc/{pid}/{file}");
+    match std::fs::read(&path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) => match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
+            Errno::NOENT | Errno::SRCH => Ok(None),
+            errno => Err(Failure::new("read", path, errno)),
+        },
+    }
 }
 
 /// When a process was started, in clock ticks since the machine was (field 22 of
-/// proc_pid_stat(5)): with its pid, and the boot, this names a process for good.
-pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+/// proc_pid_stat(5)): with its pid, and the boot, this names a process for good. `None` if it is
+/// gone.
+pub(crate) fn start_time(pid: u32) -> Result<Option<u64>> {
+    Ok(fields_of(pid)?.and_then(|fields| started(&fields)))
 }
 
 /// Whether a process that was started then is still there, as far as `/proc` shows; a zombie is not.
-pub(crate) fn is_there(pid: u32, started: u64) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let is_zombie = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'));
-    !is_zombie && start_time(pid) == Some(started)
+pub(crate) fn is_there(pid: u32, when: u64) -> Result<bool> {
+    Ok(fields_of(pid)?.is_some_and(|fields| !fields.trim_start().starts_with('Z') && started(&fields) == Some(when)))
+}
+
+/// The fields of its `stat` from the third on. The second is the program's name in parentheses,
+/// which may hold anything.
+fn fields_of(pid: u32) -> Result<Option<String>> {
+    let stat = read_of(pid, "stat")?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&stat).rsplit_once(')').map(|(_, fields)| fields.to_owned()))
+}
+
+fn started(fields: &str) -> Option<u64> {
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// Which boot of the machine this is.
-pub(crate) fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
+pub(crate) fn boot_id() -> Result<String> {
+    const PATH: &str = "/proc/sys/kernel/random/boot_id";
+    let id = std::fs::read_to_string(PATH).map_err(|error| {
+        Failure::new("read", PATH, Errno::from_io_error(&error).unwrap_or(Errno::IO)).with("is /proc mounted?")
+    })?;
+    Ok(id.trim().to_owned())
 }
 
 /// The permitted capabilities of a process (proc_pid_status(5)).

@@ -137,8 +137,9 @@ fn clean_recorded_socket(inner: &Inner, record: &ShimRecord) -> Result<()> {
     Ok(())
 }
 
+/// Unknown is not dead.
 fn is_alive(record: &ShimRecord) -> bool {
-    record.serving().is_some_and(|process| is_there(process.pid, process.started))
+    record.serving().is_some_and(|process| is_there(process.pid, process.started).unwrap_or(true))
 }
 
 /// A bundle and its work directory, locked: nobody else is starting, deleting or creating them.
