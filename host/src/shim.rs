@@ -319,7 +319,20 @@ fn remove_dead(inner: &Inner, address: &str) -> Result<SocketFate> {
 
 /// Makes system calls that may take a while on a thread that may wait for them.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+    on_thread(work).await.unwrap_or_else(|error| {
         Err(Error::new(ErrorKind::Shim, Step::CallShim, format!("a thread of this process failed: {error}")))
     })
+}
+
+/// The same for any result. The thread is its own: the pool of the runtime panics where the system
+/// has none to give.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new().name("dunnage-blocking".to_owned()).spawn(move || {
+        let _entered = runtime.enter();
+        // Whoever asked may have gone.
+        let _ = sender.send(work());
+    })?;
+    receiver.await.map_err(std::io::Error::other)
 }

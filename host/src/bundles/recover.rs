@@ -87,17 +87,26 @@ fn prepare(inner: &Inner, options: &RecoverOptions) -> Result<Option<Earlier>> {
 
 impl Job<'_> {
     /// Scans, with workers for what is found.
-    fn run(&self, scan: impl FnOnce(&Self, &SyncSender<Work>)) {
+    fn run(&self, scan: impl FnOnce(&Self, &SyncSender<Work>)) -> Result<()> {
         let (sender, receiver) = sync_channel(QUEUE);
         let receiver = Mutex::new(receiver);
         thread::scope(|scope| {
             let workers = thread::available_parallelism().map_or(2, usize::from).clamp(2, WORKERS);
-            for _ in 0..workers {
-                scope.spawn(|| self.work(&receiver));
+            for worker in 0..workers {
+                match thread::Builder::new().spawn_scoped(scope, || self.work(&receiver)) {
+                    Err(error) if worker == 0 => {
+                        let message = format!("cannot start a thread: {error}");
+                        return Err(Error::new(ErrorKind::Filesystem, Step::Recover, message));
+                    }
+                    // Fewer will do.
+                    Err(_) => break,
+                    Ok(_) => {}
+                }
             }
             scan(self, &sender);
             drop(sender);
-        });
+            Ok(())
+        })
     }
 
     /// Takes entries until there are no more, or no more time.

@@ -125,7 +125,10 @@ impl Runtime {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| self.error(format!("cannot make a pipe: {errno}")));
         let ((answer, stdout), (complaint, stderr)) = (pipe()?, pipe()?);
         // Read from the start: the state holds all annotations of the spec, more than a pipe does.
-        let [answer, complaint] = [answer, complaint].map(|end| thread::spawn(move || read_some(File::from(end))));
+        // `thread::spawn` panics where the system has no thread to give.
+        let reader = |end| thread::Builder::new().spawn(move || read_some(File::from(end)));
+        let cannot_read = |error| self.error(format!("cannot read what it answers: {error}"));
+        let (answer, complaint) = (reader(answer).map_err(cannot_read)?, reader(complaint).map_err(cannot_read)?);
         let succeeded = self.privileged.run(self, action, bundle, [stdout, stderr]);
         let [answer, complaint] = [answer, complaint].map(|reader| reader.join().unwrap_or_default());
         match succeeded {

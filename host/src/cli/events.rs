@@ -88,7 +88,8 @@ fn note_signals() -> anyhow::Result<Arc<AtomicBool>> {
     };
     let ended = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&ended);
-    std::thread::spawn(move || {
+    // `thread::spawn` panics where the system has no thread to give.
+    let thread = std::thread::Builder::new().spawn(move || {
         runtime.block_on(async {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -97,6 +98,7 @@ fn note_signals() -> anyhow::Result<Arc<AtomicBool>> {
         });
         noted.store(true, Ordering::Relaxed);
     });
+    thread.context(why)?;
     Ok(ended)
 }
 

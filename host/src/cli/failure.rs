@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use dunnage::ErrorKind;
+use dunnage::{ErrorKind, Step};
 
 use super::Output;
 use super::output::printable;
@@ -38,6 +38,12 @@ impl Failed {
     /// A container cannot be run.
     pub(super) fn task(operation: &str, message: impl Into<String>) -> Self {
         Self { operation: operation.to_owned(), ..Self::new("invalid-config", "configure", message, 1) }
+    }
+
+    /// There is nothing to wait with.
+    pub(super) fn waiting(error: std::io::Error) -> Self {
+        let message = format!("cannot set up what waits for others: {error}");
+        Self::new(ErrorKind::Unsupported.as_str(), Step::StartShim.as_str(), message, 1)
     }
 
     /// Some of several operations failed, and each has been reported.

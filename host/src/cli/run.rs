@@ -18,7 +18,7 @@ use self::session::Session;
 use self::signals::{Interrupted, Signals};
 use super::failure::{Failed, report};
 use super::global::{Global, Input};
-use super::shim::block_on;
+use super::shim::{block_on, on_thread};
 
 /// The exit code of our own failures, which no container's is taken for.
 const OWN_FAILURE: u8 = 125;
@@ -196,7 +196,7 @@ async fn run(
 async fn delete(dunnage: &Dunnage, id: &BundleId, which: Incarnation, force: bool) -> dunnage::Result<()> {
     let (manager, target) = (dunnage.clone(), id.clone());
     // On a thread of its own: what is being given up has to go on meanwhile to let go of the bundle.
-    let deletion = tokio::task::spawn_blocking(move || manager.delete_created(&target, which, force)).await;
+    let deletion = on_thread(move || manager.delete_created(&target, which, force)).await;
     let deletion = deletion.unwrap_or_else(|_| dunnage.delete_created(id, which, force))?;
     for warning in deletion.warnings {
         tracing::warn!("delete {id}: {warning}");

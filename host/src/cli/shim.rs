@@ -1,7 +1,8 @@
 //! `shim address`, `shim connect-address`, `shim config`, `shim start`, `shim info`, `shim stop`.
 
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
-
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -193,10 +194,27 @@ impl Alive {
 /// Runs what waits for others on one thread. What still waits at the end, such as a read from
 /// standard input, is left behind.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = has_descriptors()
+        .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(Failed::waiting)?;
     let result = runtime.block_on(work);
     runtime.shutdown_background();
     result
+}
+
+/// Whether there are as many descriptors left as the runtime takes: it panics where it gets none for
+/// its signals.
+fn has_descriptors() -> io::Result<()> {
+    const MOST: usize = 8;
+    (0..MOST).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect::<io::Result<Vec<_>>>().map(drop)
+}
+
+/// Does something that may block on a thread of its own: the pool of the runtime panics where the
+/// system has no thread to give.
+pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().spawn(move || drop(sender.send(work())))?;
+    receiver.await.map_err(io::Error::other)
 }
 
 impl Start {

@@ -34,7 +34,10 @@ impl Ending {
     pub(super) fn note_soon(self) {
         match Locked::again(&self.handles.work_dir, Waiting::Never) {
             Err(error) if error.kind() == ErrorKind::Locked => {
-                std::thread::spawn(move || self.note(Waiting::patiently()));
+                let noting = std::thread::Builder::new().spawn(move || self.note(Waiting::patiently()));
+                if let Err(error) = noting {
+                    tracing::warn!(%error, "cannot note that a shim has ended");
+                }
             }
             Err(error) => tracing::warn!(%error, "cannot note that a shim has ended"),
             Ok(_locked) => self.note_held(),

@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
     /// reads ours may have stopped to; then a signal ends the wait.
     async fn finish_streams(&mut self, signals: &mut Signals) {
         let Some(streams) = self.streams.take() else { return };
-        let finished = tokio::task::spawn_blocking(|| streams.finish());
+        let finished = streams.finish();
         if self.asked {
             let _ = tokio::time::timeout(LAST_OUTPUT, finished).await;
         } else if let Err(Interrupted(signal)) = signals.bound(finished).await {

@@ -1,8 +1,9 @@
 //! Copying between our standard streams and the container's.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use dunnage::shim::TaskStreams;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -26,7 +27,8 @@ pub(super) enum Event {
 
 /// Threads that copy: reading from our standard input may block for ever.
 pub(super) struct Streams {
-    outputs: Vec<JoinHandle<()>>,
+    /// Ends when what copies output has.
+    copying: UnboundedReceiver<Infallible>,
     /// Closed to say that nothing more will come.
     more: OwnedFd,
     events: UnboundedReceiver<Event>,
@@ -38,7 +40,7 @@ impl Streams {
         let (sender, events) = unbounded_channel();
         let (last, more) = pipe_with(PipeFlags::CLOEXEC)?;
         let raw = if terminal { Raw::set() } else { None };
-        let mut outputs = Vec::new();
+        let (copies, copying) = unbounded_channel();
         let TaskStreams { stdin, stdout, stderr, .. } = ends;
         for (fifo, to_stdout) in std::iter::once((stdout, true)).chain(stderr.map(|stderr| (stderr, false))) {
             // More than that an unprivileged user may not have; less will do.
@@ -49,10 +51,14 @@ impl Streams {
             } else {
                 io::stderr().as_fd().try_clone_to_owned()?
             };
-            outputs.push(thread::spawn(move || copy_output(&fifo, &target, &last, &sender)));
+            let copies = copies.clone();
+            on_thread(move || {
+                let _until_the_end = copies;
+                copy_output(&fifo, &target, &last, &sender);
+            })?;
         }
-        thread::spawn(move || copy_input(&stdin, &sender));
-        Ok(Self { outputs, more, events, terminal: raw })
+        on_thread(move || copy_input(&stdin, &sender))?;
+        Ok(Self { copying, more, events, terminal: raw })
     }
 
     /// Waits for the next event; there may never be one.
@@ -73,12 +79,16 @@ impl Streams {
     }
 
     /// Copies what is left of the container's output.
-    pub(super) fn finish(self) {
-        drop(self.more);
-        for output in self.outputs {
-            let _ = output.join();
-        }
+    pub(super) async fn finish(self) {
+        let Self { more, mut copying, terminal: _until_the_end, .. } = self;
+        drop(more);
+        while copying.recv().await.is_some() {}
     }
+}
+
+/// `thread::spawn` panics where the system has no thread to give.
+fn on_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().spawn(work).map(drop)
 }
 
 /// Copies until nothing more will come and nothing is left.

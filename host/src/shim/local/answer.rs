@@ -42,7 +42,7 @@ pub(super) async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Ans
 
 /// Does something that may block.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(refuse(Code::INTERNAL, error)))
+    crate::shim::on_thread(work).await.unwrap_or_else(|error| Err(refuse(Code::INTERNAL, error)))
 }
 
 /// Locks for a moment. What is in there stays whole even if somebody panicked.

@@ -209,7 +209,12 @@ impl Container {
         let event = Any { type_url: "containerd.events.TaskExit".to_owned(), value, ..Any::default() };
         let (publisher, namespace) = (Arc::clone(&self.publisher), self.namespace.clone());
         // A publisher may be slow: whoever waits for the process need not wait for it.
-        Some(tokio::task::spawn_blocking(move || publisher.publish("/tasks/exit", &namespace, event)))
+        let published = crate::shim::on_thread(move || publisher.publish("/tasks/exit", &namespace, event));
+        Some(tokio::spawn(async move {
+            if let Err(error) = published.await {
+                tracing::warn!(%error, "cannot publish an event");
+            }
+        }))
     }
 }
 
