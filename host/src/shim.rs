@@ -194,7 +194,7 @@ impl Shim {
         if hold.is_some()
             && let Err(error) = remove_dead(&self.inner, &self.address)
         {
-            tracing::warn!(%error, "cannot remove the socket of a shim that has ended");
+            tracing::warn!(%error, "cannot remove the socket {} of a shim that has ended", self.address);
         }
         Ok(())
     }

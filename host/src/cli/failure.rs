@@ -46,6 +46,12 @@ impl Failed {
         Self::new(ErrorKind::Unsupported.as_str(), Step::StartShim.as_str(), message, 1)
     }
 
+    /// A container does not run, for a reason that has no step of its own.
+    pub(super) fn running(operation: &str, error: &anyhow::Error) -> Self {
+        let (kind, step) = (ErrorKind::Shim.as_str(), Step::RunTask.as_str());
+        Self { operation: operation.to_owned(), ..Self::new(kind, step, format!("{error:#}"), 1) }
+    }
+
     /// Some of several operations failed, and each has been reported.
     pub(super) fn reported(code: u8) -> Self {
         Self::new("reported", "", "", code)

@@ -78,7 +78,8 @@ impl Run {
     }
 
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let code = self.try_run(global).unwrap_or_else(|error| code_of(&error, global));
+        let operation = format!("run {}", global.id(&self.id));
+        let code = self.try_run(global).unwrap_or_else(|error| code_of(&during(error, &operation), global));
         if code == 0 { Ok(()) } else { Err(Failed::reported(code).into()) }
     }
 
@@ -136,7 +137,8 @@ impl Run {
 fn during(error: anyhow::Error, operation: &str) -> anyhow::Error {
     match error.downcast::<dunnage::Error>() {
         Ok(error) => error.with_operation(operation).into(),
-        Err(error) => error,
+        Err(error) if error.is::<Interrupted>() || error.is::<Failed>() => error,
+        Err(error) => Failed::running(operation, &error).into(),
     }
 }
 
@@ -197,7 +199,12 @@ async fn delete(dunnage: &Dunnage, id: &BundleId, which: Incarnation, force: boo
     let (manager, target) = (dunnage.clone(), id.clone());
     // On a thread of its own: what is being given up has to go on meanwhile to let go of the bundle.
     let deletion = on_thread(move || manager.delete_created(&target, which, force)).await;
-    let deletion = deletion.unwrap_or_else(|_| dunnage.delete_created(id, which, force))?;
+    let deletion = deletion.unwrap_or_else(|_| dunnage.delete_created(id, which, force));
+    // Nobody else will do it, so a bundle that is still there is tried again.
+    let deletion = deletion.or_else(|error| match dunnage.delete_created(id, which, force) {
+        Ok(deletion) if deletion.deleted => Ok(deletion),
+        _ => Err(error),
+    })?;
     for warning in deletion.warnings {
         tracing::warn!("delete {id}: {warning}");
     }
