@@ -101,7 +101,7 @@ impl Places {
         {
             return Ok(None);
         }
-        self.pair_locked(boot, waiting, made)
+        self.pair_locked(boot, waiting, made).map_err(|error| self.forget_empty_records(error))
     }
 
     fn pair_locked(&self, boot: &str, waiting: Waiting, made: &mut Vec<Made>) -> Result<Option<Pairing>> {
@@ -131,6 +131,20 @@ impl Places {
             (Kinship::Paired { .. }, None) | (Kinship::Strangers(_), _) => {}
         }
         Ok(None)
+    }
+
+    /// Removes directories of records that nothing has been written to, or those above cannot be
+    /// taken back. Whoever waits for the lock of one finds that its name leads there no more.
+    fn forget_empty_records(&self, error: Error) -> Error {
+        [&self.state, &self.root].into_iter().fold(error, |error, base| match base.open() {
+            Ok(Some(directory)) => match directory.remove_directory(&Name::RECORDS) {
+                Err(failure) if !matches!(failure.errno(), Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => {
+                    error.note(format!("{} is left behind: {failure}", directory.path_of(&Name::RECORDS).display()))
+                }
+                _ => error,
+            },
+            Ok(None) | Err(_) => error,
+        })
     }
 
     /// Notes which bundles are of an earlier boot, and then that this is another one.
