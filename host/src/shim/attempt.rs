@@ -51,6 +51,8 @@ struct Made {
     files: bool,
     /// The FIFOs for the shim's log.
     fifos: bool,
+    /// A process, by a monitor that may not have lived to tell.
+    process: bool,
 }
 
 /// A shim that was started, and that has yet to answer.
@@ -179,6 +181,7 @@ impl Attempt {
         match &options.monitor {
             Some(binary) => {
                 let socket = (socket, &self.socket_name);
+                self.made.process = true;
                 monitor::start(binary, program, &self.handles, socket, &mut self.record, options.timeout)
                     .map(|(process, monitor)| (process, Keeper::Monitor(monitor)))
             }
@@ -216,9 +219,23 @@ impl Attempt {
         }
     }
 
+    /// Ends what a monitor has started that was killed before it could record it.
+    fn end_unrecorded(&self) -> crate::sys::Result<()> {
+        for shim in ShimProcess::all_in(&self.hold.bundle)? {
+            shim.end(Signal::KILL, super::KILL_PATIENCE)?;
+        }
+        Ok(())
+    }
+
     /// Takes everything back that starting a shim has made.
     pub(super) fn undo(mut self, process: Option<Process>, mut error: Error) -> Error {
         self.socket = None;
+        if process.is_none()
+            && self.made.process
+            && let Err(failure) = self.end_unrecorded()
+        {
+            return error.note(format!("a shim of it may still be running: {failure}"));
+        }
         if let Some(process) = process
             && process.pid != std::process::id()
         {

@@ -141,6 +141,9 @@ pub fn run() -> io::Result<()> {
         records: handle(records_fd, records),
         sockets: handle(sockets_fd, sockets),
     };
+    // What we start has it too, until it runs its program. So if we are killed here, the other side
+    // reads no end before that, and can tell what it was that we have started.
+    let until_exec = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
     let started = launch::start(&program, &handles, &listener, &mut record);
     drop(listener);
     let reply = match &started {
@@ -148,6 +151,7 @@ pub fn run() -> io::Result<()> {
         Err(error) => Reply::Failed(error.message().to_owned()),
     };
     answer(&reply)?;
+    drop(until_exec);
     if let Ok(started) = started {
         forget_code();
         watch(started, &handles);
