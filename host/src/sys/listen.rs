@@ -1,11 +1,11 @@
 //! Listening on a unix socket below a directory handle, and asking who listens elsewhere.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, bind, listen as start_listening, sockopt};
 
+use super::create::change_mode;
 use super::directory::{Directory, Kind};
 use super::socket::{SocketFate, SocketIdentity, address_at, dial_address, new_socket, unlink};
 use super::{Failure, Result};
@@ -27,7 +27,7 @@ pub(crate) fn listen(directory: &Directory, name: &Name) -> Result<Listening> {
     let fail = |call, errno| Failure::new(call, directory.path_of(name), errno);
     let socket = new_socket().map_err(|errno| fail("socket", errno))?;
     // A bound socket takes its mode from the descriptor, so it is never open to others.
-    fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(|errno| fail("fchmod", errno))?;
+    change_mode(socket.as_fd(), 0o600).map_err(|errno| fail("fchmod", errno))?;
     let address = address_at(directory, name).map_err(|errno| fail("bind", errno))?;
     bind(&socket, &address).map_err(|errno| fail("bind", errno))?;
     let bound = (|| {
