@@ -36,7 +36,7 @@ use rustix::io::Errno;
 pub(crate) use directory::{Directory, FileIdentity, Kind, Metadata, path_identity};
 pub(crate) use fork::{Side, fork};
 #[cfg(feature = "shim")]
-pub(crate) use listen::{Listening, dial_abstract, listen, peer_uid, remove_own_socket};
+pub(crate) use listen::{Listening, dial_abstract, listen, peer_uid};
 #[cfg(feature = "shim")]
 pub(crate) use log::LogFile;
 #[cfg(feature = "shim")]
@@ -48,7 +48,7 @@ pub(crate) use process::{End, ShimProcess, boot_id, effective_ids, is_there};
 pub(crate) use process::{MARK, has_children, start_time};
 #[cfg(feature = "shim")]
 pub(crate) use socket::dial;
-pub(crate) use socket::{SocketFate, SocketIdentity, remove_dead_socket};
+pub(crate) use socket::{SocketFate, SocketIdentity, remove_dead_socket, remove_own_socket, remove_recorded_socket};
 #[cfg(feature = "shim")]
 pub(crate) use spawn::{Apart, hand_over, persistently};
 #[cfg(feature = "shim")]

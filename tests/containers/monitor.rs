@@ -11,7 +11,7 @@ use dunnage::{ErrorKind, Spec};
 use dunnage_tests::binary::{self, run};
 use dunnage_tests::containers::{Base, Node, possible};
 use dunnage_tests::scratch::id;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open};
 
 use super::methods::{block_on, options};
 
@@ -121,6 +121,26 @@ fn privileged_without_its_monitor_a_container_runs_on() {
     assert!(Path::new(&format!("/proc/{}", started["pid"])).exists());
     node.dunnage(["delete", "web", "--force"]).expect(0);
     node.expect_nothing_left();
+}
+
+#[test]
+fn privileged_a_socket_on_record_goes_whoever_still_has_it_open() {
+    if !possible("privileged_a_socket_on_record_goes_whoever_still_has_it_open") {
+        return;
+    }
+    let node = node_with_bundle();
+    let shim = start(&node);
+    let monitor = status(shim, "PPid");
+    send(monitor, Signal::KILL);
+    expect_ended(monitor, false);
+    // As a monitor has it that was told nothing, until it sees that nobody will.
+    let pid = Pid::from_raw(i32::try_from(shim).expect("a pid")).expect("a pid");
+    let process = pidfd_open(pid, PidfdFlags::empty()).expect("a process");
+    let listener = pidfd_getfd(process, 3, PidfdGetfdFlags::empty()).expect("its socket");
+    let deleted = node.dunnage(["delete", "web", "--force"]).expect(0);
+    assert_eq!(deleted.stderr, "");
+    node.expect_nothing_left();
+    drop(listener);
 }
 
 #[test]

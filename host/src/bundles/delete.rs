@@ -18,7 +18,7 @@ use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::ShimRecords;
 use crate::sys::ambient::open_trusted;
-use crate::sys::{Directory, Metadata, Mounts, SocketFate, remove_dead_socket};
+use crate::sys::{Directory, Metadata, Mounts, SocketFate, SocketIdentity, remove_recorded_socket};
 
 /// What a deletion has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Target {
             results.push(self.bundles.sync().at_step(Step::Retire));
         }
         results.push(self.remove(&trash));
-        clean_socket(inner, id, records, kept.as_ref(), &mut warnings);
+        self.clean_socket(inner, id, records, kept.as_ref(), &mut warnings);
         if let Some(kept) = kept {
             results.push(kept.remove());
         }
@@ -225,6 +225,33 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Removes the socket that a dead shim left, if its address is the one that this bundle's shim
+    /// has to have. Never a reason to fail.
+    fn clean_socket(
+        &self,
+        inner: &Inner,
+        id: &BundleId,
+        records: &ShimRecords,
+        kept: Option<&Kept>,
+        warnings: &mut Vec<String>,
+    ) {
+        // That of a shim whose start a crash has cut short.
+        let record = kept.and_then(|kept| ShimRecord::read(&kept.directory).ok()?);
+        let address = match (&records.address, &record) {
+            (Ok(Some(address)), _) | (Ok(None), Some(ShimRecord { address, .. })) => address,
+            (Ok(None), None) => return,
+            (Err(fault), _) => return warnings.push(format!("address cannot be used: {fault}")),
+        };
+        let ours = record.as_ref().filter(|record| Some(record.bundle) == self.bundle.identity());
+        match try_clean_socket(inner, id, address, ours.and_then(|record| record.socket)) {
+            Ok(SocketFate::Removed | SocketFate::Missing) => {}
+            Ok(SocketFate::Kept(why)) => warnings.push(format!("the socket {address:?} stays: {why}")),
+            Err(error) => warnings.push(format!("the socket {address:?} stays: {error}")),
+        }
+    }
+}
+
 impl WorkDir {
     pub(super) fn open(inner: &Inner, namespace: &Name, name: &Name, waiting: Waiting) -> Result<Option<Self>> {
         let Some(parent) = inner.places.root.namespace_to_change(namespace)? else { return Ok(None) };
@@ -274,24 +301,12 @@ fn remove_orphan(inner: &Inner, id: &BundleId) -> Result<Deletion> {
     Ok(Deletion::default())
 }
 
-/// Removes the socket that a dead shim left, if its address is the one that this bundle's shim has
-/// to have. Never a reason to fail.
-fn clean_socket(inner: &Inner, id: &BundleId, records: &ShimRecords, kept: Option<&Kept>, warnings: &mut Vec<String>) {
-    // That of a shim whose start a crash has cut short.
-    let intended = kept.and_then(|kept| Some(ShimRecord::read(&kept.directory).ok()??.address));
-    let address = match (&records.address, &intended) {
-        (Ok(Some(address)), _) | (Ok(None), Some(address)) => address,
-        (Ok(None), None) => return,
-        (Err(fault), _) => return warnings.push(format!("address cannot be used: {fault}")),
-    };
-    match try_clean_socket(inner, id, address) {
-        Ok(SocketFate::Removed | SocketFate::Missing) => {}
-        Ok(SocketFate::Kept(why)) => warnings.push(format!("the socket {address:?} stays: {why}")),
-        Err(error) => warnings.push(format!("the socket {address:?} stays: {error}")),
-    }
-}
-
-fn try_clean_socket(inner: &Inner, id: &BundleId, address: &str) -> Result<SocketFate> {
+fn try_clean_socket(
+    inner: &Inner,
+    id: &BundleId,
+    address: &str,
+    recorded: Option<SocketIdentity>,
+) -> Result<SocketFate> {
     if inner.policy.shim_address(&inner.config, id)? != address {
         return Ok(SocketFate::Kept("it is not the one of this bundle"));
     }
@@ -304,13 +319,13 @@ fn try_clean_socket(inner: &Inner, id: &BundleId, address: &str) -> Result<Socke
         }
         directory => directory.at_step(Step::EndShim)?,
     };
-    remove_dead_socket(&directory, &name).at_step(Step::EndShim)
+    remove_recorded_socket(&directory, &name, recorded).at_step(Step::EndShim)
 }
 
 /// The same for the address that the shim of an id has to have, of which nothing is on file.
 pub(super) fn clean_expected_socket(inner: &Inner, id: &BundleId) {
     let cleaned =
-        inner.policy.shim_address(&inner.config, id).and_then(|address| try_clean_socket(inner, id, &address));
+        inner.policy.shim_address(&inner.config, id).and_then(|address| try_clean_socket(inner, id, &address, None));
     if let Err(error) = cleaned {
         tracing::debug!(%error, "cannot tell whether {id} has left a socket");
     }

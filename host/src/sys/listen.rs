@@ -7,7 +7,7 @@ use rustix::net::{SocketAddrUnix, bind, listen as start_listening, sockopt};
 
 use super::create::change_mode;
 use super::directory::{Directory, Kind};
-use super::socket::{SocketFate, SocketIdentity, address_at, dial_address, new_socket, unlink};
+use super::socket::{SocketIdentity, address_at, dial_address, new_socket};
 use super::{Failure, Result};
 use crate::name::Name;
 
@@ -44,16 +44,6 @@ pub(crate) fn listen(directory: &Directory, name: &Name) -> Result<Listening> {
             let _ = directory.unlink(name);
             Err(failure)
         }
-    }
-}
-
-/// Removes a socket that we have bound ourselves, if its name still leads to it.
-pub(crate) fn remove_own_socket(directory: &Directory, name: &Name, identity: SocketIdentity) -> Result<SocketFate> {
-    match directory.metadata_at(name) {
-        Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
-        Ok(found) if SocketIdentity::of(&found) == identity && found.kind == Kind::Socket => unlink(directory, name),
-        Ok(_) => Ok(SocketFate::Kept("somebody else has its name now")),
-        Err(failure) => Err(failure),
     }
 }
 

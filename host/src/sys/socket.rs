@@ -64,6 +64,30 @@ pub(crate) fn remove_dead_socket(directory: &Directory, name: &Name) -> Result<S
     unlink(directory, name)
 }
 
+/// Removes a socket that we have bound ourselves, if its name still leads to it.
+pub(crate) fn remove_own_socket(directory: &Directory, name: &Name, identity: SocketIdentity) -> Result<SocketFate> {
+    match directory.metadata_at(name) {
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
+        Ok(found) if SocketIdentity::of(&found) == identity && found.kind == Kind::Socket => unlink(directory, name),
+        Ok(_) => Ok(SocketFate::Kept("somebody else has its name now")),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Removes the socket that is on record for a shim that does not run, or else a dead one that has
+/// its name. Whoever was killed while starting a shim leaves a monitor that has the socket open until
+/// it sees that there is nothing to do: waiting for refused connections would leave it for ever.
+pub(crate) fn remove_recorded_socket(
+    directory: &Directory,
+    name: &Name,
+    recorded: Option<SocketIdentity>,
+) -> Result<SocketFate> {
+    match recorded.map(|identity| remove_own_socket(directory, name, identity)) {
+        None | Some(Ok(SocketFate::Kept(_))) => remove_dead_socket(directory, name),
+        Some(removed) => removed,
+    }
+}
+
 pub(super) fn unlink(directory: &Directory, name: &Name) -> Result<SocketFate> {
     match directory.unlink(name) {
         Ok(()) => Ok(SocketFate::Removed),

@@ -20,7 +20,7 @@ use crate::bundles::shim_record::{Kept, ShimRecord};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::ambient::{AmbientError, Made, open_trusted};
-use crate::sys::{Directory, SocketIdentity, is_there, remove_dead_socket};
+use crate::sys::{Directory, is_there, remove_dead_socket, remove_own_socket};
 
 impl Job<'_> {
     /// `None` if the shim is alive and well, or everything of it is gone already.
@@ -122,19 +122,19 @@ impl Job<'_> {
     }
 }
 
-/// Removes the socket that was bound for a shim, unless another one has its name, or somebody
-/// serves it.
+/// Removes the socket that was bound for a shim, unless another one has its name. (One that is not
+/// on record yet is not served either.)
 fn clean_recorded_socket(inner: &Inner, record: &ShimRecord) -> Result<()> {
     let Some(name) = socket_name(inner, &record.address) else { return Ok(()) };
     let sockets = match open_trusted(inner.socket_root()) {
         Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => return Ok(()),
         sockets => sockets.at_step(Step::Recover)?,
     };
-    let found = sockets.metadata_at(&name).ok().map(|found| SocketIdentity::of(&found));
-    if record.socket.is_none() || record.socket == found {
-        remove_dead_socket(&sockets, &name).at_step(Step::Recover)?;
-    }
-    Ok(())
+    let removed = match record.socket {
+        None => remove_dead_socket(&sockets, &name),
+        Some(identity) => remove_own_socket(&sockets, &name, identity),
+    };
+    removed.map(drop).at_step(Step::Recover)
 }
 
 /// Unknown is not dead.
