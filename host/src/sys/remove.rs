@@ -89,13 +89,22 @@ impl Walk<'_> {
             result => return result,
         }
         if depth >= DEPTH {
-            let hidden = name.hidden().map_err(|errno| Failure::new("getrandom", parent.path_of(name), errno))?;
-            self.moved = true;
-            return parent.rename(name, self.top, &hidden);
+            return self.move_to_top(parent, name);
         }
-        let directory = parent.open_own_directory(name)?;
+        let directory = match parent.open_own_directory(name) {
+            // No handle is left for this level: further up there is.
+            Err(failure) if failure.errno() == Errno::MFILE && depth > 0 => return self.move_to_top(parent, name),
+            directory => directory?,
+        };
         self.empty(&directory, depth + 1)?;
         parent.remove_directory(name)
+    }
+
+    fn move_to_top(&mut self, parent: &Directory, name: &Name) -> Result<()> {
+        let hidden = name.hidden().map_err(|errno| Failure::new("getrandom", parent.path_of(name), errno))?;
+        parent.rename(name, self.top, &hidden)?;
+        self.moved = true;
+        Ok(())
     }
 }
 
