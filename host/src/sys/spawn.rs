@@ -9,8 +9,8 @@ use std::process::Command;
 use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, Stat, fstat, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-/// Descriptors that are handed over are parked above the numbers they will get.
-const PARKED: RawFd = 64;
+/// The number of the first descriptor that is handed over.
+const FIRST: RawFd = 3;
 /// How often a process is started again.
 const ATTEMPTS: u32 = 16;
 
@@ -27,9 +27,11 @@ pub(crate) enum Apart {
 /// next 4, and so on. Nothing else above 2 reaches it, whatever a library of ours has left open
 /// (CVE-2019-5736, CVE-2024-21626). It gets the usual umask.
 pub(crate) fn hand_over(command: &mut Command, descriptors: &[&dyn AsFdObject], apart: Apart) -> io::Result<()> {
+    // First they are parked above the numbers that they will get.
+    let above = RawFd::try_from(descriptors.len()).map_or(RawFd::MAX, |count| FIRST + count);
     let parked: Vec<OwnedFd> = descriptors
         .iter()
-        .map(|descriptor| fcntl_dupfd_cloexec(descriptor.as_fd(), PARKED).map_err(io::Error::from))
+        .map(|descriptor| fcntl_dupfd_cloexec(descriptor.as_fd(), above).map_err(io::Error::from))
         .collect::<io::Result<_>>()?;
     let reserved = Reserved::new(&parked)?;
     let start = move || {
@@ -38,7 +40,7 @@ pub(crate) fn hand_over(command: &mut Command, descriptors: &[&dyn AsFdObject], 
             rustix::process::setsid()?;
         }
         reserved.check()?;
-        let mut next: RawFd = 3;
+        let mut next = FIRST;
         for descriptor in &parked {
             duplicate(descriptor.as_raw_fd(), next)?;
             next += 1;
