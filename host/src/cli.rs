@@ -5,6 +5,7 @@ mod bundles;
 mod confine;
 mod events;
 mod failure;
+mod file_size;
 mod global;
 mod output;
 mod policy;
@@ -66,6 +67,7 @@ struct Completions {
 
 /// Runs the command line of this process; the exit code says how it went.
 pub(crate) fn main() -> ExitCode {
+    file_size::survive_limit();
     if called_as(MONITOR) {
         // Nobody reads what it would say.
         return dunnage::shim::monitor().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);

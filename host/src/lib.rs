@@ -86,6 +86,7 @@
 //! | `guest/src/runtime/arena.rs` | 7 | a global allocator hands out raw memory |
 //! | `host/build.rs` | 1 | naming the CPU features to compile for |
 //! | `host/src/cli/confine/tests.rs` | 1 | system calls that have to fail |
+//! | `host/src/cli/file_size.rs` | 1 | a signal handler, so that a limit on files is an error |
 //! | `host/src/cli/output.rs` | 2 | noticing a closed standard output before Rust's runtime opens it |
 //! | `host/src/fuzzing.rs` | 2 | code compiled elsewhere is trusted blindly; only fuzz targets bring any |
 //! | `host/src/policy.rs` | 1 | loading the policy that was compiled into this binary |
