@@ -114,6 +114,7 @@ mod limits;
 mod name;
 mod policy;
 mod privileged;
+mod sabotage;
 #[cfg(feature = "shim")]
 pub mod shim;
 mod shims;

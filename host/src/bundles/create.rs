@@ -15,6 +15,7 @@ use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::Built;
+use crate::sabotage::SABOTAGED;
 use crate::spec::Spec;
 use crate::sys::Directory;
 use crate::sys::ambient::Made;
@@ -152,7 +153,7 @@ impl Site {
                 format!("the bundle is there, but may not outlive a power loss: it cannot be taken back: {failure}");
             return error.note(note);
         }
-        if let Err(note) = self.staging.discard(&self.bundles) {
+        if !SABOTAGED && let Err(note) = self.staging.discard(&self.bundles) {
             error = error.note(note);
         }
         if self.made_work_dir {

@@ -17,6 +17,7 @@ use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::Access;
 use crate::name::Name;
 use crate::policy::ShimRecords;
+use crate::sabotage::SABOTAGED;
 use crate::sys::ambient::open_trusted;
 use crate::sys::{Directory, Metadata, Mounts, SocketFate, SocketIdentity, remove_recorded_socket};
 
@@ -114,6 +115,9 @@ impl Target {
         }
         if mounted {
             unmount_rootfs(inner, &self.bundle)?;
+        }
+        if SABOTAGED && let Some(work) = self.work.take() {
+            work.remove(&self.name)?;
         }
         let trash = self.retire()?;
 
