@@ -10,7 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// Which build of the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Build {
     Default,
     /// With the feature `policy-file`.
     PolicyFile,
+    /// With the feature `sabotage`, and armed: it makes the mistakes that a harness has to find.
+    Sabotaged,
 }
 
 /// The path of the binary, built if need be.
@@ -28,11 +30,12 @@ pub enum Build {
 pub fn path(build: Build) -> &'static Path {
     static DEFAULT: OnceLock<PathBuf> = OnceLock::new();
     static POLICY_FILE: OnceLock<PathBuf> = OnceLock::new();
-    let (cell, name, features): (_, _, &[&str]) = match build {
-        Build::Default => (&DEFAULT, "dunnage-default", &[]),
-        Build::PolicyFile => (&POLICY_FILE, "dunnage-policy-file", &["--features", "policy-file"]),
-    };
-    cell.get_or_init(|| compile(name, features))
+    static SABOTAGED: OnceLock<PathBuf> = OnceLock::new();
+    match build {
+        Build::Default => DEFAULT.get_or_init(|| compile("dunnage-default", &[])),
+        Build::PolicyFile => POLICY_FILE.get_or_init(|| compile("dunnage-policy-file", &["policy-file"])),
+        Build::Sabotaged => SABOTAGED.get_or_init(|| compile("dunnage-sabotaged", &["sabotage"])),
+    }
 }
 
 fn compile(name: &str, features: &[&str]) -> PathBuf {
@@ -54,18 +57,48 @@ fn compile(name: &str, features: &[&str]) -> PathBuf {
             cargo.env_remove(variable);
         }
     }
-    cargo.args(["build", "--locked", "--quiet", "--package", "dunnage", "--bin", "dunnage"]).args(features);
+    cargo.args(["build", "--locked", "--quiet", "--package", "dunnage", "--bin", "dunnage", "--features"]);
+    cargo.arg(features.join(","));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
     let target_dir = profile_dir.parent().expect("a target directory");
     cargo.arg("--target-dir").arg(target_dir).current_dir(crate::scratch::repository());
+    let built = profile_dir.join("dunnage");
+    let kept = Kept::keep(&built, features.contains(&"sabotage"));
+    if kept.is_some() {
+        cargo.env("DUNNAGE_SABOTAGE", "1");
+    }
     let status = cargo.status().expect("cargo");
     assert!(status.success(), "cannot build the binary");
     let fresh = copy.with_extension("new");
-    std::fs::copy(profile_dir.join("dunnage"), &fresh).expect("copy the binary");
+    std::fs::copy(built, &fresh).expect("copy the binary");
     std::fs::rename(&fresh, &copy).expect("rename the binary");
     copy
+}
+
+/// What bears the binary's name while another is built, which nobody may find there afterwards.
+struct Kept {
+    path: PathBuf,
+    aside: PathBuf,
+}
+
+impl Kept {
+    fn keep(path: &Path, wanted: bool) -> Option<Self> {
+        let aside = path.with_extension("kept");
+        wanted.then(|| {
+            // cargo makes the name anew, and does not write to what bears it.
+            let _ = std::fs::rename(path, &aside);
+            Self { path: path.to_owned(), aside }
+        })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::rename(&self.aside, &self.path);
+    }
 }
 
 /// What a run of the binary gave.
@@ -109,6 +142,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs a command to its end with this standard input. One that hangs is killed, and its exit code
 /// is `None`.
 pub fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Outcome {
+    run_within(PATIENCE, command, stdin)
+}
+
+/// The same, with another idea of when a command hangs.
+pub fn run_within(patience: Duration, command: &mut Command, stdin: impl AsRef<[u8]>) -> Outcome {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start the command");
     let mut pipe = child.stdin.take().expect("a pipe");
@@ -117,19 +155,20 @@ pub fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Outcome {
         // A command that does not read all of it is no fault of the test.
         let _ = pipe.write_all(&input);
     });
-    let output = wait(child);
+    let output = wait(child, patience);
     writer.join().expect("the writer");
     output.into()
 }
 
 /// Waits for a process and reads what it prints; kills it if that takes absurdly long.
-fn wait(child: Child) -> Output {
+fn wait(child: Child, patience: Duration) -> Output {
     let pid = Pid::from_child(&child);
     let (done, finished) = channel::<()>();
     let watchdog = std::thread::spawn(move || {
-        if finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if finished.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             eprintln!("a command hangs and is killed");
-            let _ = kill_process(pid, Signal::KILL);
+            // strace has what it traces with it in a group of its own.
+            let _ = kill_process_group(pid, Signal::KILL).or_else(|_| kill_process(pid, Signal::KILL));
         }
     });
     let output = child.wait_with_output().expect("the output");
