@@ -117,6 +117,10 @@ impl Tally {
     }
 }
 
+/// What a table calls the two kinds of faults.
+const ERROR: &str = "error";
+const KILL: &str = "kill";
+
 /// The points of a command.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -126,13 +130,19 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn total(&self) -> Tally {
+        let mut total = self.total_of(ERROR);
+        total.add(self.total_of(KILL));
+        total
+    }
+
+    fn total_of(&self, mode: &str) -> Tally {
         let mut total = Tally::default();
-        self.by_call.values().for_each(|tally| total.add(*tally));
+        self.by_call.iter().filter(|((of, _), _)| *of == mode).for_each(|(_, tally)| total.add(*tally));
         total
     }
 
     fn add(&mut self, point: &Point, verdict: Verdict) {
-        let mode = if point.fault == Fault::Kill { "kill" } else { "error" };
+        let mode = if point.fault == Fault::Kill { KILL } else { ERROR };
         let one = match verdict {
             Verdict::Missed => return,
             Verdict::Excluded => Tally { excluded: 1, ..Tally::default() },
@@ -155,7 +165,9 @@ impl Report {
         for ((mode, call), tally) in &self.by_call {
             table.push_str(&row(mode, call, tally));
         }
-        table.push_str(&row("all", "", &self.total()));
+        for mode in [ERROR, KILL] {
+            table.push_str(&row(mode, "all", &self.total_of(mode)));
+        }
         for failure in &self.failures {
             table.push_str(&format!("  FAILED {failure}\n"));
         }
