@@ -1,7 +1,9 @@
 //! The monitor of a shim: it stays behind, and harms nobody.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,6 +41,18 @@ fn expect_ended(pid: u64, reaped: bool) {
         thread::sleep(Duration::from_millis(10));
     }
     panic!("{}", fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default());
+}
+
+/// The sockets that a process has open, for us too.
+fn sockets_of(pid: u64) -> Vec<OwnedFd> {
+    let process = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    let process = pidfd_open(process, PidfdFlags::empty()).expect("a process");
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors").flatten();
+    let is_socket = |entry: &fs::DirEntry| {
+        fs::read_link(entry.path()).is_ok_and(|target| target.to_str().is_some_and(|name| name.starts_with("socket:")))
+    };
+    let numbers = open.filter(is_socket).filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.map(|number| pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).expect("a socket")).collect()
 }
 
 /// A node with a bundle `web`.
@@ -134,13 +148,16 @@ fn privileged_a_socket_on_record_goes_whoever_still_has_it_open() {
     send(monitor, Signal::KILL);
     expect_ended(monitor, false);
     // As a monitor has it that was told nothing, until it sees that nobody will.
-    let pid = Pid::from_raw(i32::try_from(shim).expect("a pid")).expect("a pid");
-    let process = pidfd_open(pid, PidfdFlags::empty()).expect("a process");
-    let listener = pidfd_getfd(process, 3, PidfdGetfdFlags::empty()).expect("its socket");
-    let deleted = node.dunnage(["delete", "web", "--force"]).expect(0);
+    let held = sockets_of(shim);
+    send(shim, Signal::KILL);
+    expect_ended(shim, false);
+    let socket =
+        fs::read_dir(node.scratch.sockets()).expect("the sockets").next().expect("a socket").expect("an entry");
+    UnixStream::connect(socket.path()).expect("somebody listens");
+    let deleted = node.dunnage(["delete", "web"]).expect(0);
     assert_eq!(deleted.stderr, "");
     node.expect_nothing_left();
-    drop(listener);
+    drop(held);
 }
 
 #[test]
