@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use dunnage_tests::containers::{Base, Node, ShimKind, possible};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,17 @@ fn kill(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
     // It may be gone by itself.
     let _ = kill_process(pid, Signal::KILL);
+}
+
+/// The same, and waits: a process is there until the last of its threads has ended, when it has long
+/// lost its command line.
+fn kill_to_the_end(pid: u32) {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+    let Ok(handle) = pidfd_open(process, PidfdFlags::empty()) else { return };
+    kill(pid);
+    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&patience)).expect("poll");
+    assert_eq!(ended, 1, "{pid} is killed and does not end");
 }
 
 fn shims(node: &Node) -> Vec<u32> {
@@ -49,15 +61,7 @@ fn killed_at(node: &Node, victim: Victim, delay: Duration) {
     let mut child: Child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
     thread::sleep(delay);
     if victim != Victim::Ourselves {
-        let killed = shims(node);
-        killed.iter().copied().for_each(kill);
-        // A process is there until the last of its threads has ended.
-        for _ in 0..500 {
-            if shims(node).iter().all(|shim| !killed.contains(shim)) {
-                break;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+        shims(node).into_iter().for_each(kill_to_the_end);
     }
     if victim != Victim::Shim {
         child.kill().expect("kill");
