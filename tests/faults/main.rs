@@ -20,7 +20,7 @@
 //! sample of those of shims and containers. All points with all errors, which takes long:
 //!
 //! ```console
-//! $ DUNNAGE_LONG=1 cargo test --release -p dunnage-tests --test faults -- --nocapture
+//! $ DUNNAGE_LONG=1 cargo test --release -p dunnage-tests --test faults -- --nocapture --test-threads 1
 //! ```
 
 mod bundles;
