@@ -41,6 +41,9 @@ pub(crate) trait End: std::fmt::Debug + Send + Sync {
 /// in a bundle too, such as the shell of somebody who looks at it.
 pub(crate) const MARK: &str = "DUNNAGE_BUNDLE";
 
+/// How long the end of a process may take.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
+
 impl ShimProcess {
     /// Finds the shim of a bundle by the process id on file; `None` if it is gone.
     ///
@@ -53,7 +56,8 @@ impl ShimProcess {
         let directory = format!("/proc/{pid}/cwd");
         match metadata_of_target(Path::new(&directory)) {
             Ok(target) => Ok((Some(target.identity()) == bundle.identity()).then_some(found)),
-            // It ended meanwhile.
+            // It ended meanwhile, or is about to: its directory goes before the last of its threads.
+            Err(Errno::NOENT | Errno::SRCH) if found.has_ended(LAST_MOMENTS)? => Ok(None),
             Err(_) if found.has_ended(Duration::ZERO)? => Ok(None),
             Err(Errno::ACCESS | Errno::PERM) if found.cannot_be_ours() => Ok(None),
             // Unknown is not dead.
