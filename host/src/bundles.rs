@@ -22,6 +22,7 @@ mod staging;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use self::create::names;
 pub use self::delete::Deletion;
 pub use self::inspect::{Inspection, Listed, Scope};
 #[cfg(feature = "shim")]
@@ -290,7 +291,7 @@ impl Dunnage {
         inner
             .policy
             .check_identifiers(&inner.config, id)
-            .and_then(|()| create::names(id).map(drop))
+            .and_then(|()| names(id).map(drop))
             .map_err(|error| error.during(|| format!("locate {id}")))?;
         Ok(inner.places.bundle(id))
     }

@@ -166,6 +166,11 @@ impl Builder {
         self
     }
 
+    #[cfg(feature = "shim")]
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Loads the policy. Touches no state yet.
     ///
     /// # Errors

@@ -70,11 +70,13 @@
 //! | `shim stop` | the same, sockets: remove | `dac_read_search` | yes |
 //! | `delete` | state, root, sockets: remove | `dac_override`, `fowner` | yes |
 //! | `bench cycle`, `recover` | as `create` and `delete` | as both | yes |
-//! | `run`, `shim start`, `bench run`, monitors, shims | everything | all | not confined |
+//! | `shim start` | state, root, sockets: write | `dac_override` | yes, starts shims |
+//! | `run` | state, root, sockets: write | as `create` and `delete` | yes, starts shims |
+//! | `bench run`, monitors, shims | everything | all | not confined |
 //!
 //! All that are confined have `no_new_privs` and a list of allowed system calls; what is not on it
 //! fails with `ENOSYS`, as on a kernel that lacks it, so that libraries fall back where they can. The
-//! last row starts processes that must not inherit any of it, and does not confine itself.
+//! last row runs what must not inherit any of it: runc, or the commands that are measured.
 //!
 //! # Unsafe code
 //!

@@ -1,6 +1,6 @@
 //! What a process that has confined itself cannot do: unmount, look at other processes, end them,
-//! run the container's runtime. Either this process may do it all the same, or it asks its broker
-//! (see [`crate::broker`]).
+//! run the container's runtime, start shims. Either this process may do it all the same, or it asks
+//! its broker (see [`crate::broker`]).
 
 mod check;
 mod client;
@@ -19,7 +19,7 @@ pub(crate) use self::client::Client;
 pub(crate) use self::serve::serve;
 use crate::bundles::{Process, Runtime, RuntimeAction};
 use crate::name::Name;
-use crate::sys::{Directory, Result, ShimProcess, unmount_below};
+use crate::sys::{Directory, Result, ShimProcess, is_rooted_at, unmount_below};
 
 /// How long to wait for a mount that is busy.
 const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
@@ -64,6 +64,14 @@ impl Privileged {
         match self {
             Self::InProcess => ShimProcess::all_in(bundle),
             Self::Brokered(client) => client.find_marked(bundle),
+        }
+    }
+
+    /// Whether the root directory of a process is the bundle's `rootfs`.
+    pub(crate) fn is_rooted(&self, pid: u32, bundle: &Directory) -> Result<bool> {
+        match self {
+            Self::InProcess => is_rooted_at(pid, bundle, &Name::ROOTFS),
+            Self::Brokered(client) => client.is_rooted(pid, bundle),
         }
     }
 

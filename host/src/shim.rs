@@ -12,6 +12,7 @@ mod detach;
 mod ending;
 mod io;
 mod launch;
+mod launcher;
 mod listen;
 pub(crate) mod local;
 mod log;
@@ -23,6 +24,7 @@ mod second;
 mod serve;
 mod served;
 mod start;
+mod starter;
 mod status;
 mod supervise;
 
@@ -42,10 +44,11 @@ pub use self::opt::{ShimConnect, ShimLocal, ShimOpt, ShimRemote, ShimRequest};
 pub use self::options::{Callback, ConnectOptions, StartOptions};
 pub use self::serve::{SHIM, ServeOptions, serve};
 use self::served::Served;
+pub(crate) use self::starter::Starter;
 pub use self::status::TaskStatus;
 use crate::Dunnage;
 use crate::bundle::{BundleId, Incarnation};
-use crate::bundles::{Hold, Inner, KeptShim, ShimRecord, socket_name};
+use crate::bundles::{Hold, Inner, KeptShim, ShimRecord, open_bundle, socket_name};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
 use crate::sys::ambient::{AmbientError, open_trusted};
@@ -104,6 +107,20 @@ impl Shim {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether the root directory of a process, such as the init of the shim's container, is the
+    /// `rootfs` of the bundle. Also if the process has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) without the bundle; if the process cannot be looked at.
+    pub fn is_rooted_in_bundle(&self, pid: u32) -> Result<bool> {
+        let rooted = || {
+            let bundle = open_bundle(&self.inner, &self.id)?;
+            self.inner.config.privileged.is_rooted(pid, &bundle).at_step(Step::RunTask)
+        };
+        rooted().map_err(|error| error.during(|| format!("run {}", self.id)))
     }
 
     /// Ends the shim, waits until it has ended, and removes its socket. Its container keeps
@@ -308,7 +325,7 @@ impl Dunnage {
 
 /// Removes the socket of a shim that has ended.
 fn remove_dead(inner: &Inner, address: &str) -> Result<SocketFate> {
-    let Some(name) = socket_name(inner, address) else {
+    let Some(name) = socket_name(inner.socket_root(), address) else {
         return Ok(SocketFate::Missing);
     };
     match open_trusted(inner.socket_root()) {

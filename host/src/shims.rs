@@ -2,6 +2,8 @@
 
 mod arguments;
 
+#[cfg(feature = "shim")]
+pub(crate) use self::arguments::check_start_arguments;
 pub(crate) use self::arguments::start_arguments;
 use crate::bindings::exports::dunnage::bundle::shims as wit;
 use crate::bundle::Bundle;

@@ -43,7 +43,7 @@ pub(crate) use log::LogFile;
 pub(crate) use mount::{Mounting, mount_below};
 pub(crate) use mounts::{Mounts, unmount_below};
 pub(crate) use open::Crossing;
-pub(crate) use process::{End, ShimProcess, boot_id, effective_ids, is_there};
+pub(crate) use process::{End, ShimProcess, boot_id, effective_ids, is_rooted_at, is_there};
 #[cfg(feature = "shim")]
 pub(crate) use process::{MARK, has_children, start_time};
 #[cfg(feature = "shim")]

@@ -30,6 +30,9 @@ fn nothing_is_read_before_everything_is_given_up() {
         (&["gid", "--spec", "-"], &content),
         (&["bench", "cycle", "--count", "1", "--spec", path], b""),
         (&["bench", "gid", "--count", "1", "--spec", path], b""),
+        // They fail later, without a shim to start.
+        (&["run", "web-3", "--rootfs", "/", "--shim-binary", "/no/such/shim", "--spec", path], b""),
+        (&["run", "web-4", "--rootfs", "/", "--shim-binary", "/no/such/shim", "--spec", "-"], &content),
         (&["publish", "--topic", "/tasks/exit"], marked),
     ] {
         let calls = calls(&scratch, arguments, stdin);

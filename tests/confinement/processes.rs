@@ -13,8 +13,8 @@ const DAC_OVERRIDE: u64 = 1 << 1;
 const DAC_READ_SEARCH: u64 = 1 << 2;
 const FOWNER: u64 = 1 << 3;
 
-/// Every command that confines itself, and the capabilities that it keeps. (`run`, `shim start` and
-/// `bench run` start what must not be confined; `completions` reads nothing.)
+/// Every command that confines itself, and the capabilities that it keeps. (For `run` and
+/// `shim start` see the tests with containers; `bench run` and `completions` read nothing.)
 const COMMANDS: [(&str, u64); 20] = [
     ("gid --spec SPEC", 0),
     ("create web-1 --spec SPEC", CHOWN | DAC_OVERRIDE),

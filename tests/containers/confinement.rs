@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
-use dunnage_tests::containers::{Base, Node, possible};
-use dunnage_tests::run;
+use dunnage_tests::containers::{Base, Node, each_shim, possible};
+use dunnage_tests::{run, strace};
 
 /// What would have been inherited.
 const FIELDS: [&str; 6] = ["CapBnd", "CapPrm", "CapEff", "CapInh", "NoNewPrivs", "Seccomp"];
@@ -25,15 +29,105 @@ fn of(pid: impl std::fmt::Display) -> BTreeMap<String, String> {
 
 #[test]
 fn privileged_shims_inherit_nothing() {
-    if !possible("privileged_shims_inherit_nothing") {
+    each_shim("privileged_shims_inherit_nothing", |node| {
+        let spec = node.spec(Base::Plain, "web", &["/bin/sleep", "1000"], false);
+        let ran = run(&mut node.command_of(Base::Plain, "web", &spec, &["--detach", "-o", "json"]), []);
+        let ran = ran.expect(0).json();
+        assert_eq!(of(&ran["shim_pid"]), of("self"));
+        // What the container gives up is what its spec says.
+        assert_eq!((&*of(&ran["pid"])["Seccomp"], of(&ran["pid"]).len()), ("0", FIELDS.len()));
+        node.dunnage(["delete", "web", "--force"]).expect(0);
+        node.expect_nothing_left();
+    });
+}
+
+/// The capabilities of who makes bundles and deletes them: `CAP_CHOWN`, `CAP_DAC_OVERRIDE`,
+/// `CAP_FOWNER`, and of who only deletes them.
+const MAKES: &str = "000000000000000b";
+const DELETES: &str = "000000000000000a";
+
+#[track_caller]
+fn expect_confined(pid: u32, capabilities: &str) {
+    let found = of(pid);
+    for set in ["CapBnd", "CapPrm", "CapEff"] {
+        assert_eq!(found[set], capabilities, "{set}");
+    }
+    assert_eq!((&*found["CapInh"], &*found["NoNewPrivs"], &*found["Seccomp"]), ("0000000000000000", "1", "2"));
+}
+
+/// The processes of a test by the name that they were called by.
+fn called<'a>(node: &'a Node, name: &'a str) -> impl Iterator<Item = u32> + 'a {
+    node.processes().into_iter().filter(move |(_, line)| line.starts_with(name)).map(|(pid, _)| pid)
+}
+
+#[test]
+fn privileged_who_runs_a_container_is_confined() {
+    each_shim("privileged_who_runs_a_container_is_confined", |node| {
+        let mut command = node.command(Base::Plain, "web", &["/bin/cat"], &["--rm"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
+        // The container runs once it answers.
+        child.stdin.as_mut().expect("its input").write_all(b"x").expect("a letter");
+        child.stdout.as_mut().expect("its output").read_exact(&mut [0]).expect("the letter");
+        expect_confined(child.id(), MAKES);
+        let shims: Vec<_> = called(node, "containerd-shim").collect();
+        assert_eq!(shims.len(), 1);
+        assert_eq!(of(shims[0]), of("self"));
+        // The broker is a copy of it that has given up nothing.
+        let broker: Vec<_> = children(child.id());
+        assert_eq!(broker.len(), 1);
+        assert_eq!(of(broker[0]), of("self"));
+        drop(child.stdin.take());
+        assert!(child.wait().expect("its end").success());
+        node.expect_nothing_left();
+    });
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its children");
+    children.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
+}
+
+#[test]
+fn privileged_who_removes_a_container_is_confined() {
+    each_shim("privileged_who_removes_a_container_is_confined", |node| {
+        run(&mut node.command(Base::Plain, "web", &["/bin/sleep", "2"], &["--rm", "--detach"]), []).expect(0);
+        let remover = called(node, "dunnage-remover").find(|pid| !children(*pid).is_empty()).expect("a remover");
+        expect_confined(remover, DELETES);
+        for _ in 0..500 {
+            if !node.scratch.bundle("web").exists() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        node.expect_nothing_left();
+    });
+}
+
+#[test]
+fn privileged_who_starts_a_shim_is_confined() {
+    let name = "privileged_who_starts_a_shim_is_confined";
+    if !possible(name) || !strace::present(name) {
         return;
     }
     let node = Node::new();
-    let spec = node.spec(Base::Plain, "web", &["/bin/sleep", "1000"], false);
-    let ran = run(&mut node.command_of(Base::Plain, "web", &spec, &["--detach", "-o", "json"]), []).expect(0).json();
-    assert_eq!(of(&ran["shim_pid"]), of("self"));
-    // What the container gives up is what its spec says.
-    assert_eq!((&*of(&ran["pid"])["Seccomp"], of(&ran["pid"]).len()), ("0", FIELDS.len()));
+    node.create("web", &["/bin/true"]);
+    let trace = node.scratch.path().join("trace");
+    let options = [
+        "--detach-on=execve",
+        "--trace=landlock_restrict_self,seccomp,bind,execve",
+        "-o",
+        trace.to_str().expect("UTF-8"),
+    ];
+    run(&mut strace::traced(&node.scratch.command(["shim", "start", "web"]), options), []).expect(0);
+    let trace = fs::read_to_string(&trace).expect("the trace");
+    let calls: Vec<_> = trace.lines().filter_map(|line| line.split_once(' ')).collect();
+    let position = |call: &str| calls.iter().position(|(_, text)| text.trim_start().starts_with(call));
+    let [restricted, filtered, bound] =
+        ["landlock_restrict_self(", "seccomp(", "bind("].map(|call| position(call).expect(call));
+    assert!(restricted < filtered && filtered < bound, "{trace}");
+    // Who is confined starts nothing.
+    let confined = calls[filtered].0;
+    assert_eq!(calls.iter().filter(|(pid, call)| *pid == confined && call.contains("execve(")).count(), 1, "{trace}");
     node.dunnage(["delete", "web", "--force"]).expect(0);
     node.expect_nothing_left();
 }

@@ -113,12 +113,14 @@ fn privileged_a_start_that_was_cut_short_is_recovered() {
     let node = Node::new();
     node.create("web", &["/bin/true"]);
     for step in 0..15 {
-        let mut command = node.scratch.command(["shim", "start", "web"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+        let mut command = node.scratch.command(["shim", "start", "web", "--state"]);
+        // An argument by which its broker is found too.
+        let mut child =
+            command.arg(node.scratch.state()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
         thread::sleep(Duration::from_millis(step));
         child.kill().expect("kill");
         child.wait().expect("its end");
-        // A monitor may just be starting the shim.
+        // A broker or a monitor may just be starting the shim.
         for _ in 0..300 {
             recover(&node, 0);
             if !node.processes().is_empty() && node.scratch.bundle("web").join("address").exists() {

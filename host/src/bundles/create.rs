@@ -165,7 +165,7 @@ impl Site {
 }
 
 /// The host's own check of the names: a policy that lets others through has failed.
-pub(super) fn names(id: &BundleId) -> Result<(Name, Name)> {
+pub(crate) fn names(id: &BundleId) -> Result<(Name, Name)> {
     let name = |text: &str| match Name::new(text) {
         Ok(name) if !name.is_hidden() => Ok(name),
         Ok(_) => Err("it starts with a dot".to_owned()),

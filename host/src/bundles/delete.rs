@@ -314,7 +314,7 @@ fn try_clean_socket(
     if inner.policy.shim_address(&inner.config, id)? != address {
         return Ok(SocketFate::Kept("it is not the one of this bundle"));
     }
-    let Some(name) = socket_name(inner, address) else {
+    let Some(name) = socket_name(inner.socket_root(), address) else {
         return Ok(SocketFate::Kept("it is not in the socket directory"));
     };
     let directory = match open_trusted(&inner.config.socket_root) {

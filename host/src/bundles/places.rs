@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::Inner;
 use super::kept::Kept;
 use super::pairing::Seen;
 use crate::bundle::{Bundle, BundleId};
@@ -162,10 +161,10 @@ impl Base {
 }
 
 /// The name of a socket in the socket directory; `None` if its address leads elsewhere.
-pub(crate) fn socket_name(inner: &Inner, address: &str) -> Option<Name> {
+pub(crate) fn socket_name(socket_root: &Path, address: &str) -> Option<Name> {
     // The name comes from the address, the place from the operator: the two have to agree.
     let socket = Path::new(address.strip_prefix("unix://")?);
-    if socket.parent()? != inner.socket_root() {
+    if socket.parent()? != socket_root {
         return None;
     }
     Name::new(socket.file_name()?.as_encoded_bytes()).ok()

@@ -17,9 +17,11 @@ mod filter;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::Path;
 
 use dunnage::broker::Broker;
+use dunnage::shim::StartOptions;
 use landlock::RulesetStatus;
 
 use super::global::Global;
@@ -47,6 +49,12 @@ pub(super) enum Needs {
     Asking { abstract_too: bool },
     /// The same, and ends them.
     Stopping { abstract_too: bool },
+    /// Listens for shims, and connects to them.
+    Starting,
+    /// Waits for a container, and deletes its bundle.
+    Removing,
+    /// Makes bundles, starts their shims, copies streams, and deletes what it has made.
+    Running,
 }
 
 /// Confines this process and says, for people, how far that went.
@@ -59,10 +67,19 @@ pub(super) fn confine(global: &Global, needs: Needs) -> String {
 /// The same for a command that also has to unmount, or to look at processes: the broker that does
 /// that for it. Nothing has to be open yet, and no thread running.
 pub(super) fn confine_beside_broker(global: &Global, needs: Needs) -> Option<Broker> {
+    confine_beside(global, needs, || Broker::start(&global.state, &global.root))
+}
+
+/// The same for a command that starts shims, by these options.
+pub(super) fn confine_beside_starter(global: &Global, needs: Needs, options: &StartOptions) -> Option<Broker> {
+    confine_beside(global, needs, || Broker::start_with_shims(&global.setup(), options))
+}
+
+fn confine_beside(global: &Global, needs: Needs, start: impl FnOnce() -> io::Result<Broker>) -> Option<Broker> {
     if global.no_confine {
         return None;
     }
-    match Broker::start(&global.state, &global.root) {
+    match start() {
         Ok(broker) => {
             confine(global, needs);
             Some(broker)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use dunnage::broker::Broker;
-use dunnage::{BundleId, Dunnage, GroupRanges, PolicySource, Spec, SpecFile};
+use dunnage::{Builder, BundleId, Dunnage, GroupRanges, PolicySource, Spec, SpecFile};
 
 use super::{Failed, Output};
 
@@ -85,6 +85,17 @@ impl Global {
         Ok(arguments)
     }
 
+    /// Where everything lies.
+    pub(super) fn setup(&self) -> Builder {
+        Dunnage::builder()
+            .state(&self.state)
+            .root(&self.root)
+            .socket_root(&self.socket_root)
+            .daemon_address(&self.address)
+            .durable(self.durable)
+            .groups(self.gid_range.clone().unwrap_or_default())
+    }
+
     /// The bundle manager of this command; a single call at a time unless more jobs are named.
     pub(super) fn dunnage(&self, jobs: u32) -> anyhow::Result<Dunnage> {
         self.dunnage_beside(None, jobs)
@@ -94,14 +105,7 @@ impl Global {
     pub(super) fn dunnage_beside(&self, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
         let mut limits = dunnage::Limits::default();
         limits.concurrent_calls = jobs;
-        let mut builder = Dunnage::builder()
-            .state(&self.state)
-            .root(&self.root)
-            .socket_root(&self.socket_root)
-            .daemon_address(&self.address)
-            .durable(self.durable)
-            .groups(self.gid_range.clone().unwrap_or_default())
-            .limits(limits);
+        let mut builder = self.setup().limits(limits);
         if let Some(policy) = self.policy_source()? {
             builder = builder.policy(policy);
         }

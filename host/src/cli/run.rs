@@ -5,7 +5,6 @@ mod session;
 mod signals;
 mod streams;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -14,8 +13,10 @@ use dunnage::{BundleId, Dunnage, Incarnation, Spec, TaskSettings};
 use serde::Serialize;
 
 pub(super) use self::remover::REMOVER;
+use self::remover::Remover;
 use self::session::Session;
 use self::signals::{Interrupted, Signals};
+use super::confine::{Needs, confine_beside_broker, confine_beside_starter};
 use super::failure::{Failed, report};
 use super::global::{Global, Input};
 use super::shim::{block_on, on_thread};
@@ -55,7 +56,7 @@ pub(super) struct Run {
 enum Kind {
     /// containerd's shim, in a process of its own
     Remote,
-    /// Our own, in this process (with --detach in one of its own)
+    /// Our own: this program, in a process of its own
     Local,
 }
 
@@ -64,17 +65,18 @@ struct Task {
     id: BundleId,
     rootfs: String,
     settings: TaskSettings,
-    /// The global options, for whoever goes on with the task.
-    arguments: Vec<OsString>,
-    shim: Kind,
     detach: bool,
+    /// Whether its bundle goes when it has ended.
+    remove: bool,
 }
 
 impl Run {
     /// Waits for a container that was left running, and removes it.
     pub(super) fn remove(self, global: &Global) -> anyhow::Result<()> {
-        let (dunnage, id) = (global.dunnage(1)?, global.id(&self.id));
-        block_on(remover::run(&dunnage, &id, remover::which()?))
+        let broker = confine_beside_broker(global, Needs::Removing);
+        let Some(which) = remover::which()? else { return Ok(()) };
+        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        block_on(remover::run(&dunnage, &global.id(&self.id), which))
     }
 
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
@@ -86,20 +88,23 @@ impl Run {
     fn try_run(self, global: &Global) -> anyhow::Result<u8> {
         let id = global.id(&self.id);
         let operation = format!("run {id}");
-        let spec = Input::open(&self.spec).and_then(Input::read).map_err(|error| error.with_operation(&operation))?;
+        // What confinement forbids comes first.
+        let input = Input::open(&self.spec).map_err(|error| error.with_operation(&operation))?;
         let rootfs = self.rootfs(&operation)?;
-        let dunnage = global.dunnage(1)?;
-        let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;
-        let arguments = global.arguments()?;
-        let task = Task { id, rootfs, settings, arguments, shim: self.shim, detach: self.detach };
         let mut options = self.start.options(self.detach)?;
         if self.shim == Kind::Local {
             // This program takes the place of containerd's shim.
             options.binary = std::env::current_exe()?;
         }
+        let remover = (self.rm && self.detach).then(|| Remover::start(global, &id)).transpose()?;
+        let broker = confine_beside_starter(global, Needs::Running, &options);
+        let spec = input.read().map_err(|error| error.with_operation(&operation))?;
+        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;
+        let task = Task { id, rootfs, settings, detach: self.detach, remove: self.rm };
         block_on(async {
             let mut signals = Signals::new()?;
-            let ended = run(&dunnage, &task, &spec, options, &mut signals, self.rm).await;
+            let ended = run(&dunnage, &task, &spec, options, &mut signals, remover).await;
             Ok(match (ended.result.map_err(|error| during(error, &operation)), ended.left) {
                 (Ok(outcome), Ok(())) if self.detach => {
                     outcome.print(global).map_err(|failed| match dunnage.delete(&task.id, true) {
@@ -174,7 +179,7 @@ async fn run(
     spec: &Spec,
     options: StartOptions,
     signals: &mut Signals,
-    remove: bool,
+    remover: Option<Remover>,
 ) -> Ended {
     let created = match signals.check().map_err(Into::into).and_then(|()| Ok(dunnage.create(&task.id, spec)?)) {
         Ok(created) => created,
@@ -182,13 +187,13 @@ async fn run(
     };
     let result = match Session::start(dunnage, task, options, signals).await {
         Ok(session) if task.detach => {
-            let started = if remove { remover::start(task, created.incarnation) } else { Ok(()) };
-            started.map(|()| session.outcome(0)).map_err(Into::into)
+            let told = remover.map_or(Ok(()), |remover| remover.tell(created.incarnation));
+            told.map(|()| session.outcome(0)).map_err(Into::into)
         }
         Ok(session) => session.finish(signals).await,
         Err(error) => Err(error),
     };
-    let stays = result.is_ok() && (task.detach || !remove);
+    let stays = result.is_ok() && (task.detach || !task.remove);
     let left = if stays { Ok(()) } else { delete(dunnage, &task.id, created.incarnation, result.is_err()).await };
     Ended { result, left }
 }

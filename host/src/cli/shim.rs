@@ -10,7 +10,7 @@ use dunnage::shim::{ConnectOptions, StartOptions, Stop as How};
 use dunnage::{RuncOptions, ShimOptions};
 use serde::Serialize;
 
-use super::confine::{Needs, confine, confine_beside_broker};
+use super::confine::{Needs, confine, confine_beside_broker, confine_beside_starter};
 use super::failure::Failed;
 use super::global::Global;
 use super::output::pairs;
@@ -219,9 +219,10 @@ pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send
 
 impl Start {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let dunnage = global.dunnage(1)?;
-        let id = global.id(&self.id);
         let options = self.start.options(true)?;
+        let broker = confine_beside_starter(global, Needs::Starting, &options);
+        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let id = global.id(&self.id);
         block_on(async {
             let shim = dunnage.start_shim(&id, options).await?;
             let Err(failed) = Alive::of(&shim).print(global) else { return Ok(()) };

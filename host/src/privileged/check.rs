@@ -6,9 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use super::wire::Answer;
 use crate::bundle::BundleId;
 use crate::bundles::{Places, Runtime, ShimRecord};
+#[cfg(feature = "shim")]
+use crate::error::ErrorKind;
 use crate::name::Name;
+#[cfg(feature = "shim")]
+use crate::shim::Starter;
 use crate::sys::ambient::open_trusted;
 use crate::sys::{Directory, Kind, effective_ids};
 
@@ -18,6 +23,9 @@ pub(crate) struct Domain {
     pub(super) places: Places,
     /// Directories that the other side can write to.
     theirs: [PathBuf; 2],
+    /// How shims are started, if they are.
+    #[cfg(feature = "shim")]
+    starter: Option<Starter>,
 }
 
 /// A bundle that a handle has led to.
@@ -31,7 +39,35 @@ type Result<T, E = String> = std::result::Result<T, E>;
 impl Domain {
     pub(crate) fn new(state: &Path, root: &Path) -> Self {
         let places = Places::new(state.to_owned(), root.to_owned());
-        Self { places, theirs: [state, root].map(|path| std::path::absolute(path).unwrap_or_default()) }
+        Self {
+            places,
+            theirs: [state, root].map(|path| std::path::absolute(path).unwrap_or_default()),
+            #[cfg(feature = "shim")]
+            starter: None,
+        }
+    }
+
+    /// The same, with shims to be started.
+    #[cfg(feature = "shim")]
+    pub(crate) fn with_starter(self, starter: Starter) -> Self {
+        Self { starter: Some(starter), ..self }
+    }
+
+    /// Starts the shim of a bundle.
+    #[cfg(feature = "shim")]
+    pub(super) fn start_shim(&self, bundle: &Bundle, arguments: Vec<String>, socket: &OwnedFd) -> Answer {
+        let Some(starter) = &self.starter else { return Answer::Refused("it starts no shims".to_owned()) };
+        match starter.start(&self.places, &bundle.id, &bundle.directory, arguments, socket) {
+            Ok(process) => Answer::Started(process),
+            Err(error) => {
+                Answer::Trouble { late: error.kind() == ErrorKind::Timeout, message: error.message().to_owned() }
+            }
+        }
+    }
+
+    #[cfg(not(feature = "shim"))]
+    pub(super) fn start_shim(&self, _: &Bundle, _: Vec<String>, _: &OwnedFd) -> Answer {
+        Answer::Refused("it starts no shims".to_owned())
     }
 
     /// The bundle of a handle: a directory of ours that lies exactly two levels below the state

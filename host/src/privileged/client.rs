@@ -10,11 +10,16 @@ use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use super::wire::{ANSWER, Answer, Request, receive, send};
 use crate::bundles::{Process, RuntimeAction};
+#[cfg(feature = "shim")]
+use crate::error::{AtStep as _, Error, ErrorKind, Step};
 use crate::sys::{Directory, End, Failure, Result, ShimProcess};
 
 /// The calls that an answer may blame: text from elsewhere does not become ours.
 const CALLS: [&str; 8] =
     ["openat2", "pidfd_open", "pidfd_send_signal", "poll", "readdir", "readlinkat", "statx", "umount2"];
+
+/// No descriptors but the bundle.
+const NOTHING: &[OwnedFd] = &[];
 
 /// A connection to a broker.
 #[derive(Debug)]
@@ -30,11 +35,11 @@ impl Client {
         Self { socket: Mutex::new(Some(socket)), process }
     }
 
-    fn ask(&self, request: Request, bundle: &Directory, streams: &[OwnedFd]) -> Result<(Answer, Option<OwnedFd>)> {
+    fn ask(&self, request: Request, bundle: &Directory, others: &[impl AsFd]) -> Result<(Answer, Option<OwnedFd>)> {
         let lost = |errno| Failure::new("sendmsg", bundle.path(), errno).with("the broker does not answer");
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = socket.as_ref().ok_or_else(|| lost(Errno::PIPE))?;
-        let fds: Vec<_> = std::iter::once(bundle.as_fd()).chain(streams.iter().map(AsFd::as_fd)).collect();
+        let fds: Vec<_> = std::iter::once(bundle.as_fd()).chain(others.iter().map(AsFd::as_fd)).collect();
         send(socket, &request, &fds).map_err(lost)?;
         match receive(socket, ANSWER).map_err(lost)? {
             Some(Ok((answer, mut fds))) => settle(answer, bundle.path()).map(|answer| (answer, fds.pop())),
@@ -44,7 +49,7 @@ impl Client {
     }
 
     pub(super) fn unmount(&self, bundle: &Directory) -> Result<()> {
-        match self.ask(Request::Unmount, bundle, &[])? {
+        match self.ask(Request::Unmount, bundle, NOTHING)? {
             (Answer::Done, _) => Ok(()),
             _ => Err(nonsense(bundle.path())),
         }
@@ -60,7 +65,7 @@ impl Client {
     }
 
     pub(super) fn find_marked(self: &Arc<Self>, bundle: &Directory) -> Result<Vec<ShimProcess>> {
-        match self.ask(Request::FindMarked, bundle, &[])? {
+        match self.ask(Request::FindMarked, bundle, NOTHING)? {
             (Answer::Processes(pids), _) => {
                 pids.into_iter().filter_map(|pid| self.find(pid, bundle).transpose()).collect()
             }
@@ -69,7 +74,7 @@ impl Client {
     }
 
     fn find_by(self: &Arc<Self>, request: Request, pid: u32, bundle: &Directory) -> Result<Option<ShimProcess>> {
-        match self.ask(request, bundle, &[])? {
+        match self.ask(request, bundle, NOTHING)? {
             (Answer::Found(false), None) => Ok(None),
             (Answer::Found(true), Some(handle)) => {
                 let end = EndByBroker { client: Arc::clone(self), bundle: bundle.reopen()?, pid };
@@ -86,6 +91,31 @@ impl Client {
                 Err(io::Error::new(if late { io::ErrorKind::TimedOut } else { io::ErrorKind::Other }, message))
             }
             _ => Err(io::Error::other(nonsense(bundle.path()))),
+        }
+    }
+
+    /// Has the shim of a bundle started, which is to listen on a socket.
+    #[cfg(feature = "shim")]
+    pub(crate) fn start_shim(
+        &self,
+        bundle: &Directory,
+        arguments: Vec<String>,
+        socket: &impl AsFd,
+    ) -> crate::error::Result<Process> {
+        let failed = |late, message| {
+            Error::new(if late { ErrorKind::Timeout } else { ErrorKind::Shim }, Step::StartShim, message)
+        };
+        match self.ask(Request::StartShim { arguments }, bundle, &[socket]).at_step(Step::StartShim)? {
+            (Answer::Started(process), _) => Ok(process),
+            (Answer::Trouble { late, message }, _) => Err(failed(late, message)),
+            _ => Err(Error::from_failure(Step::StartShim, &nonsense(bundle.path()))),
+        }
+    }
+
+    pub(super) fn is_rooted(&self, pid: u32, bundle: &Directory) -> Result<bool> {
+        match self.ask(Request::IsRooted { pid }, bundle, NOTHING)? {
+            (Answer::Rooted(is), _) => Ok(is),
+            _ => Err(nonsense(bundle.path())),
         }
     }
 }
@@ -112,7 +142,13 @@ fn settle(answer: Answer, bundle: &Path) -> Result<Answer> {
             })
         }
         Answer::Refused(why) => Err(Failure::new("broker", bundle, Errno::PERM).with(format!("refused: {why}"))),
-        Answer::Done | Answer::Found(_) | Answer::Processes(_) | Answer::Ran(_) | Answer::Trouble { .. } => Ok(answer),
+        Answer::Done
+        | Answer::Found(_)
+        | Answer::Processes(_)
+        | Answer::Ran(_)
+        | Answer::Started(_)
+        | Answer::Rooted(_)
+        | Answer::Trouble { .. } => Ok(answer),
     }
 }
 
@@ -131,7 +167,7 @@ struct EndByBroker {
 impl End for EndByBroker {
     fn end(&self, signal: Signal) -> Result<()> {
         let request = Request::End { pid: self.pid, kill: signal == Signal::KILL };
-        match self.client.ask(request, &self.bundle, &[])? {
+        match self.client.ask(request, &self.bundle, NOTHING)? {
             (Answer::Done, _) => Ok(()),
             _ => Err(nonsense(self.bundle.path())),
         }

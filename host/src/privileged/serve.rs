@@ -36,10 +36,20 @@ fn answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> (Answer, Opti
 fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(Answer, Option<OwnedFd>), Answer> {
     let mut fds = fds.into_iter();
     let bundle = fds.next().ok_or_else(|| Answer::Refused("it names no bundle".to_owned()))?;
-    let streams: Vec<OwnedFd> = fds.collect();
-    let expected = if matches!(request, Request::Run { .. }) { 2 } else { 0 };
-    if streams.len() != expected {
-        return Err(Answer::Refused("it has the wrong number of descriptors".to_owned()));
+    let others: Vec<OwnedFd> = fds.collect();
+    let wrong_number = || Answer::Refused("it has the wrong number of descriptors".to_owned());
+    let expected = match request {
+        Request::Run { .. } => 2,
+        Request::StartShim { .. } => 1,
+        Request::Unmount
+        | Request::Find { .. }
+        | Request::FindStarted { .. }
+        | Request::FindMarked
+        | Request::End { .. }
+        | Request::IsRooted { .. } => 0,
+    };
+    if others.len() != expected {
+        return Err(wrong_number());
     }
     let bundle = domain.bundle(bundle).map_err(Answer::Refused)?;
     let directory = &bundle.directory;
@@ -64,16 +74,21 @@ fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(A
         }
         Request::Run { action } => {
             let runtime = domain.runtime(&bundle).map_err(Answer::Refused)?;
-            let [stdout, stderr] = <[OwnedFd; 2]>::try_from(streams)
-                .map_err(|_| Answer::Refused("it has the wrong number of descriptors".to_owned()))?;
-            match Privileged::InProcess.run(&runtime, action, directory, [stdout, stderr]) {
-                Ok(succeeded) => (Answer::Ran(succeeded), None),
+            let streams = <[OwnedFd; 2]>::try_from(others).map_err(|_| wrong_number())?;
+            let answer = match Privileged::InProcess.run(&runtime, action, directory, streams) {
+                Ok(succeeded) => Answer::Ran(succeeded),
                 Err(error) => {
                     let late = error.kind() == std::io::ErrorKind::TimedOut;
-                    (Answer::Trouble { late, message: error.to_string() }, None)
+                    Answer::Trouble { late, message: error.to_string() }
                 }
-            }
+            };
+            (answer, None)
         }
+        Request::StartShim { arguments } => {
+            let [socket] = <[OwnedFd; 1]>::try_from(others).map_err(|_| wrong_number())?;
+            (domain.start_shim(&bundle, arguments, &socket), None)
+        }
+        Request::IsRooted { pid } => (Answer::Rooted(Privileged::InProcess.is_rooted(pid, directory)?), None),
     })
 }
 

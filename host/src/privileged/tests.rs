@@ -2,12 +2,14 @@
 
 #![cfg(feature = "shim")]
 
+mod start;
+
 use std::fs;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread::JoinHandle;
 
@@ -19,6 +21,7 @@ use tempfile::TempDir;
 use super::wire::{ANSWER, Answer, Request, receive, send};
 use super::{Domain, serve};
 use crate::bundles::{RuntimeAction, ShimKind, ShimRecord};
+use crate::shim::Starter;
 use crate::sys::{Directory, boot_id};
 
 /// A broker of its own, and a bundle `default/web`.
@@ -30,11 +33,19 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
+        Self::starting(|_| None)
+    }
+
+    /// A broker that starts shims too.
+    fn starting(starter: impl FnOnce(&Path) -> Option<Starter>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         for path in ["state/default/web/rootfs", "state/default/db", "root", "elsewhere/rootfs"] {
             fs::create_dir_all(scratch.path().join(path)).unwrap();
         }
-        let domain = Domain::new(&scratch.path().join("state"), &scratch.path().join("root"));
+        let mut domain = Domain::new(&scratch.path().join("state"), &scratch.path().join("root"));
+        if let Some(starter) = starter(scratch.path()) {
+            domain = domain.with_starter(starter);
+        }
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         let broker = std::thread::spawn(move || serve(&theirs, &domain));
@@ -50,9 +61,9 @@ impl Bed {
         answer
     }
 
-    fn ask(&self, request: Request, fds: &[&OwnedFd]) -> Answer {
+    fn ask(&self, request: &Request, fds: &[&OwnedFd]) -> Answer {
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
-        send(self.socket.as_ref().unwrap(), &request, &fds).unwrap();
+        send(self.socket.as_ref().unwrap(), request, &fds).unwrap();
         self.answer()
     }
 
@@ -67,7 +78,7 @@ impl Bed {
     }
 
     #[track_caller]
-    fn refuses(&self, request: Request, fds: &[&OwnedFd], why: &str) {
+    fn refuses(&self, request: &Request, fds: &[&OwnedFd], why: &str) {
         let answer = self.ask(request, fds);
         assert!(matches!(&answer, Answer::Refused(said) if said.contains(why)), "{request:?}: {answer:?}");
     }
@@ -75,23 +86,24 @@ impl Bed {
     /// It is still there, and answers who asks properly.
     #[track_caller]
     fn works(&self) {
-        assert_eq!(self.ask(Request::Unmount, &[&self.open("state/default/web")]), Answer::Done);
+        assert_eq!(self.ask(&Request::Unmount, &[&self.open("state/default/web")]), Answer::Done);
     }
 
     /// Writes a record as a hostile process could, which has the same rights there.
-    fn forge(&self, runtime: &Path, runtime_root: &Path) {
+    fn forge(&self, change: impl FnOnce(&mut ShimRecord)) {
         let bundle = Directory::from_fd_unchecked(self.open("state/default/web"), "bundle".into());
-        let record = ShimRecord {
+        let mut record = ShimRecord {
             kind: ShimKind::Remote,
             boot: boot_id().unwrap(),
             bundle: bundle.identity().unwrap(),
             address: String::new(),
             socket: None,
-            runtime: runtime.to_owned(),
-            runtime_root: runtime_root.to_owned(),
+            runtime: "runc".into(),
+            runtime_root: PathBuf::new(),
             process: None,
             exited: None,
         };
+        change(&mut record);
         let directory = self.scratch.path().join("state/.dunnage/shims/default/web");
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("record.json"), serde_json::to_vec(&record).unwrap()).unwrap();
@@ -138,12 +150,13 @@ fn handles_that_are_no_bundle_of_ours_are_refused() {
         "state/default/link",
         "root",
     ] {
-        bed.refuses(Request::Unmount, &[&bed.open(path)], NO_BUNDLE);
-        bed.refuses(Request::Find { pid: 1 }, &[&bed.open(path)], NO_BUNDLE);
+        bed.refuses(&Request::Unmount, &[&bed.open(path)], NO_BUNDLE);
+        bed.refuses(&Request::Find { pid: 1 }, &[&bed.open(path)], NO_BUNDLE);
+        bed.refuses(&Request::IsRooted { pid: 1 }, &[&bed.open(path)], NO_BUNDLE);
     }
-    bed.refuses(Request::Unmount, &[&fs::File::open("/").unwrap().into()], NO_BUNDLE);
-    bed.refuses(Request::Unmount, &[&fs::File::open("/dev/null").unwrap().into()], NO_BUNDLE);
-    bed.refuses(Request::Unmount, &[&fs::File::open("/proc/self/status").unwrap().into()], NO_BUNDLE);
+    bed.refuses(&Request::Unmount, &[&fs::File::open("/").unwrap().into()], NO_BUNDLE);
+    bed.refuses(&Request::Unmount, &[&fs::File::open("/dev/null").unwrap().into()], NO_BUNDLE);
+    bed.refuses(&Request::Unmount, &[&fs::File::open("/proc/self/status").unwrap().into()], NO_BUNDLE);
     bed.works();
 }
 
@@ -153,11 +166,11 @@ fn handles_of_what_was_removed_or_moved_away_are_refused() {
     let (gone, moved) = (bed.open("state/default/db"), bed.open("state/default/web"));
     let path = |name: &str| bed.scratch.path().join(name);
     fs::remove_dir(path("state/default/db")).unwrap();
-    bed.refuses(Request::Unmount, &[&gone], NO_BUNDLE);
+    bed.refuses(&Request::Unmount, &[&gone], NO_BUNDLE);
     fs::rename(path("state/default/web"), path("elsewhere/web")).unwrap();
     // The name is somebody else's now.
     fs::create_dir(path("state/default/web")).unwrap();
-    bed.refuses(Request::Unmount, &[&moved], NO_BUNDLE);
+    bed.refuses(&Request::Unmount, &[&moved], NO_BUNDLE);
     bed.works();
 }
 
@@ -178,9 +191,12 @@ fn what_is_no_request_is_refused_and_the_next_one_is_answered() {
         br#"{"End":{"pid":1,"kill":9}}"#,
         br#"{"End":{"pid":1,"kill":true,"group":true}}"#,
         br#"{"Run":{"action":"Exec"}}"#,
+        br#"{"StartShim":{}}"#,
+        br#"{"StartShim":{"arguments":["-namespace",1]}}"#,
+        br#"{"StartShim":{"arguments":[],"binary":"/bin/sh"}}"#,
         br#"{"Run":{"action":"State","binary":"/bin/sh"}}"#,
         br#""Unmount" "Unmount""#,
-        &[b' '; 300],
+        &[b' '; 33 << 10],
     ] {
         let answer = bed.ask_raw(bytes, &[bundle.as_fd()]);
         assert!(matches!(answer, Answer::Refused(_)), "{:?}: {answer:?}", String::from_utf8_lossy(bytes));
@@ -213,11 +229,11 @@ fn nobody_is_ended_who_does_not_run_in_the_bundle() {
     let mut neighbour = Sleeper::in_directory(&bed.scratch.path().join("state/default/db"));
     let mut own = Sleeper::in_directory(&bed.scratch.path().join("state/default/web"));
     for pid in [foreign.0.id(), neighbour.0.id(), std::process::id(), 1, 0, u32::MAX] {
-        assert_eq!(bed.ask(Request::Find { pid }, &[&bundle]), Answer::Found(false), "{pid}");
-        assert_eq!(bed.ask(Request::End { pid, kill: true }, &[&bundle]), Answer::Done, "{pid}");
+        assert_eq!(bed.ask(&Request::Find { pid }, &[&bundle]), Answer::Found(false), "{pid}");
+        assert_eq!(bed.ask(&Request::End { pid, kill: true }, &[&bundle]), Answer::Done, "{pid}");
     }
-    assert_eq!(bed.ask(Request::Find { pid: own.0.id() }, &[&bundle]), Answer::Found(true));
-    assert_eq!(bed.ask(Request::End { pid: own.0.id(), kill: true }, &[&bundle]), Answer::Done);
+    assert_eq!(bed.ask(&Request::Find { pid: own.0.id() }, &[&bundle]), Answer::Found(true));
+    assert_eq!(bed.ask(&Request::End { pid: own.0.id(), kill: true }, &[&bundle]), Answer::Done);
     assert!(!own.0.wait().unwrap().success());
     for sleeper in [&mut foreign, &mut neighbour] {
         assert_eq!(sleeper.0.try_wait().unwrap(), None);
@@ -249,9 +265,9 @@ fn the_runtime_is_never_what_the_other_side_could_have_made() {
         ("runc".into(), bed.scratch.path().join("state/default")),
         ("runc".into(), bed.scratch.path().join("elsewhere/../root")),
     ] {
-        bed.forge(&runtime, &root);
+        bed.forge(|record| (record.runtime, record.runtime_root) = (runtime, root));
         for action in [RuntimeAction::State, RuntimeAction::Delete] {
-            bed.refuses(Request::Run { action }, &[&bundle, &null, &null], "");
+            bed.refuses(&Request::Run { action }, &[&bundle, &null, &null], "");
         }
     }
     assert!(!proof.exists());

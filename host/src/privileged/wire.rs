@@ -14,18 +14,18 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bundles::RuntimeAction;
+use crate::bundles::{Process, RuntimeAction};
 use crate::sys::Failure;
 
-/// The largest request: a few numbers.
-pub(super) const REQUEST: usize = 256;
+/// The largest request: the arguments of a shim.
+pub(super) const REQUEST: usize = 32 << 10;
 /// The largest answer: a message with a path, or the ids of many processes.
 pub(super) const ANSWER: usize = 32 << 10;
-/// The most descriptors that go with one message: a bundle and two streams.
+/// The most descriptors that go with one message: a bundle, and two streams or a socket.
 const DESCRIPTORS: usize = 3;
 
 /// All that a broker can be asked for. The first descriptor is always the bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) enum Request {
     /// Unmount what is mounted at or under its `rootfs`.
@@ -41,6 +41,10 @@ pub(super) enum Request {
     /// Have the runtime on record do something with the bundle's container, which prints to the
     /// second and the third descriptor.
     Run { action: RuntimeAction },
+    /// Start the shim of the bundle, which is to listen on the second descriptor.
+    StartShim { arguments: Vec<String> },
+    /// Tell whether the root directory of a process is the bundle's `rootfs`.
+    IsRooted { pid: u32 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,9 @@ pub(super) enum Answer {
     Processes(Vec<u32>),
     /// Whether the runtime succeeded.
     Ran(bool),
+    /// The shim.
+    Started(Process),
+    Rooted(bool),
     /// A system call failed.
     Failed {
         call: String,

@@ -1,18 +1,17 @@
 //! An attempt to start a shim: everything that can be refused first, then the socket, the record of
 //! the intent, the process, and what is on file about it. What fails is taken back.
 
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::Signal;
 
-use super::cgroup::{Cgroup, adjust_oom_score};
+use super::cgroup::Cgroup;
 use super::ending::Ending;
-use super::launch::{self, Handles, Program};
+use super::launch::Handles;
+use super::launcher::Launcher;
 use super::listen::{bind, open_sockets};
-use super::monitor;
 use super::options::StartOptions;
 use super::second::refuse_second;
 use super::supervise::Keeper;
@@ -20,9 +19,10 @@ use crate::bundle::BundleId;
 use crate::bundles::{DEFAULT_RUNTIME_ROOT, Hold, Inner, KeptShim, Process, ShimKind, ShimRecord, socket_name};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::name::Name;
+use crate::privileged::Privileged;
 use crate::sabotage::SABOTAGED;
 use crate::shims::ShimConfig;
-use crate::sys::{Directory, MARK, ShimProcess, boot_id, remove_own_socket};
+use crate::sys::{Directory, boot_id, remove_own_socket};
 
 /// The longest address (`sun_path` of unix(7), with the prefix).
 const LONGEST_ADDRESS: usize = 106;
@@ -32,6 +32,7 @@ const LAST_MOMENTS: std::time::Duration = std::time::Duration::from_millis(200);
 /// A shim that is about to be started: its bundle is held, its socket is bound, and the intent is
 /// on record.
 pub(super) struct Attempt {
+    privileged: Privileged,
     pub(super) hold: Hold,
     pub(super) handles: Handles,
     kept: KeptShim,
@@ -83,7 +84,7 @@ impl Attempt {
             );
             return Err(Error::new(ErrorKind::InvalidConfig, Step::Listen, message));
         }
-        let socket_name = socket_name(inner, &address).ok_or_else(|| {
+        let socket_name = socket_name(inner.socket_root(), &address).ok_or_else(|| {
             let message = format!("the policy broke a rule: the address {address:?} is not in the socket directory");
             Error::new(ErrorKind::PolicyBroken, Step::Decide, message)
         })?;
@@ -108,7 +109,9 @@ impl Attempt {
         let kept = KeptShim::make(inner, id)?;
         let handles = Handles { work_dir, records: Arc::clone(&kept.directory), sockets };
         let made = Made::default();
-        let mut attempt = Self { hold, handles, kept, socket: None, socket_name, record, config, before, made };
+        let privileged = inner.config.privileged.clone();
+        let mut attempt =
+            Self { privileged, hold, handles, kept, socket: None, socket_name, record, config, before, made };
         match attempt.listen() {
             Ok(()) => Ok(attempt),
             Err(error) => Err(attempt.undo(None, error)),
@@ -125,12 +128,8 @@ impl Attempt {
     }
 
     /// Starts the process, and writes down where it is.
-    pub(super) fn launch(mut self, inner: &Arc<Inner>, options: StartOptions) -> Result<Launched> {
-        let cgroup = match options.cgroup.as_deref().map(Cgroup::find).transpose() {
-            Ok(cgroup) => cgroup,
-            Err(error) => return Err(self.undo(None, error)),
-        };
-        let started = self.spawn(inner, &options);
+    pub(super) fn launch(mut self, inner: &Arc<Inner>, options: &StartOptions) -> Result<Launched> {
+        let started = self.spawn(inner, options);
         // Whoever keeps the socket open makes a dead shim look alive.
         self.socket = None;
         let (process, keeper) = match started {
@@ -141,54 +140,37 @@ impl Attempt {
                 return Err(self.undo(recorded.and_then(|record| record.process), error));
             }
         };
-        let filed = self.file(process).and_then(|()| {
-            if let Some(cgroup) = &cgroup {
-                cgroup.add(process.pid)?;
-            }
-            adjust_oom_score(process.pid)
-        });
-        match filed {
+        match self.file(process) {
             Ok(()) => Ok(Launched { attempt: self, process, keeper }),
-            Err(error) => Err(self.undo(Some(process), error)),
+            Err(error) => {
+                keeper.give_up();
+                Err(self.undo(Some(process), error))
+            }
         }
     }
 
     fn spawn(&mut self, inner: &Arc<Inner>, options: &StartOptions) -> Result<(Process, Keeper)> {
-        let publisher = options.publisher.clone().map_or_else(own_binary, Ok)?;
-        let bundle = inner.places.bundle(&BundleId::new(&self.config.namespace, self.id()));
-        let arguments = crate::shims::start_arguments(
-            &inner.policy,
-            &inner.config,
-            &bundle,
-            &self.config,
-            &publisher,
-            options.debug,
-        )?;
-        let mut environment = options.environment.clone();
-        for (name, value) in [("DUNNAGE_STATE", &inner.config.state), ("DUNNAGE_ROOT", &inner.config.root)] {
-            let value = std::path::absolute(value).unwrap_or_else(|_| value.clone());
-            environment.push((name.into(), value.into()));
+        if let Some(cgroup) = &options.cgroup {
+            // Refused for what it is, whoever moves the shim there.
+            Cgroup::find(cgroup)?;
         }
-        environment.push((MARK.into(), self.hold.bundle.path().into()));
-        let program = Program {
-            binary: options.binary.clone(),
-            name: OsString::from("containerd-shim"),
-            arguments,
-            environment,
-            bundle: self.hold.bundle.path().to_owned(),
-        };
+        let launcher = Launcher::new(options, &inner.config)?;
+        let bundle = inner.places.bundle(&BundleId::new(&self.config.namespace, self.id()));
+        let Launcher { publisher, debug, .. } = &launcher;
+        let arguments =
+            crate::shims::start_arguments(&inner.policy, &inner.config, &bundle, &self.config, publisher, *debug)?;
         self.made.fifos = self.hold.work_dir.metadata_at(&Name::SHIM_STDOUT).is_err();
+        self.made.process = launcher.has_monitor();
         let Some(socket) = &self.socket else { return Err(no_identity(&self.hold.bundle)) };
-        match &options.monitor {
-            Some(binary) => {
+        match &self.privileged {
+            Privileged::InProcess => {
                 let socket = (socket, &self.socket_name);
-                self.made.process = true;
-                monitor::start(binary, program, &self.handles, socket, &mut self.record, options.timeout)
-                    .map(|(process, monitor)| (process, Keeper::Monitor(monitor)))
+                launcher.launch(self.hold.bundle.path(), arguments, &self.handles, socket, &mut self.record)
             }
-            None => {
-                let started = launch::start(&program, &self.handles, socket, &mut self.record)?;
-                Ok((started.process, Keeper::Tasks(started)))
+            Privileged::Brokered(broker) => {
+                let process = broker.start_shim(&self.hold.bundle, arguments, socket)?;
+                self.record.process = Some(process);
+                Ok((process, Keeper::Broker))
             }
         }
     }
@@ -222,7 +204,7 @@ impl Attempt {
 
     /// Ends what a monitor has started that was killed before it could record it.
     fn end_unrecorded(&self) -> crate::sys::Result<()> {
-        for shim in ShimProcess::all_in(&self.hold.bundle)? {
+        for shim in self.privileged.find_marked(&self.hold.bundle)? {
             shim.end(Signal::KILL, super::KILL_PATIENCE)?;
         }
         Ok(())
@@ -240,7 +222,7 @@ impl Attempt {
         if let Some(process) = process
             && process.pid != std::process::id()
         {
-            error = match ShimProcess::find_started(process.pid, process.started) {
+            error = match self.privileged.find_started(process, &self.hold.bundle) {
                 Ok(None) => error.note(format!("the shim has ended by itself{}", self.last_words())),
                 // It may be about to end, and that is worth telling.
                 Ok(Some(shim)) if error.kind() == ErrorKind::Shim && shim.has_ended(LAST_MOMENTS) == Ok(true) => {
@@ -278,12 +260,6 @@ impl Attempt {
             Err(left) => error.note(left.to_string()),
         }
     }
-}
-
-fn own_binary() -> Result<PathBuf> {
-    std::env::current_exe().map_err(|error| {
-        Error::new(ErrorKind::Shim, Step::StartShim, format!("cannot find this program's own binary: {error}"))
-    })
 }
 
 pub(super) fn no_identity(directory: &Directory) -> Error {

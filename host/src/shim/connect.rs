@@ -116,7 +116,7 @@ fn dial_once(inner: &Inner, endpoint: &Endpoint) -> Result<rustix::io::Result<Ow
     if endpoint.is_abstract {
         return Ok(dial_abstract(&endpoint.address));
     }
-    let name = socket_name(inner, &endpoint.address)
+    let name = socket_name(inner.socket_root(), &endpoint.address)
         .ok_or_else(|| failed(format!("{:?} is not in the socket directory", endpoint.address)))?;
     let directory = open_trusted(inner.socket_root()).at_step(Step::ConnectShim)?;
     match directory.metadata_at(&name) {

@@ -8,17 +8,14 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Child;
-use tokio::runtime::Handle;
 
 use super::ending::Ending;
 use super::launch::{self, Handles, Program, Started};
@@ -31,6 +28,9 @@ use crate::sys::{Apart, Directory, ShimProcess, hand_over, persistently};
 
 /// The name that this program is called by when it is a monitor.
 pub const MONITOR: &str = "dunnage-monitor";
+
+/// What a pipe takes whole (pipe(7)).
+const PIPE_BUF: usize = 4096;
 
 /// What a monitor is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,23 +73,21 @@ pub(super) fn start(
     let plan = serde_json::to_vec(&plan).map_err(|error| failed(error.to_string()))?;
     let mut monitor = persistently(|| spawn(binary, handles, socket.0))
         .map_err(|error| failed(format!("{}: {error}", binary.display())))?;
-    let reply = Handle::current().block_on(async {
-        let reply = tokio::time::timeout(patience, exchange(&mut monitor, &plan)).await;
-        if !matches!(reply, Ok(Ok(Reply::Started(_)))) {
-            // It has nothing left to do; if it hangs, so may the child that is to become the shim.
-            kill_with_children(&mut monitor).await;
-        }
-        reply
-    });
-    match reply {
-        Ok(Ok(Reply::Started(process))) => {
-            record.process = Some(process);
-            Ok((process, monitor))
-        }
-        Ok(Ok(Reply::Failed(message))) => Err(Error::new(ErrorKind::Shim, Step::StartShim, message)),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed(format!("no answer in {} s", patience.as_secs_f64())).with_kind(ErrorKind::Timeout)),
+    let reply = exchange(&mut monitor, &plan, Instant::now() + patience);
+    if let Ok(Reply::Started(process)) = reply {
+        record.process = Some(process);
+        return Ok((process, monitor));
     }
+    // It has nothing left to do; if it hangs, so may the child that is to become the shim.
+    kill_with_children(monitor);
+    Err(match reply {
+        Ok(Reply::Failed(message)) => Error::new(ErrorKind::Shim, Step::StartShim, message),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            failed(format!("no answer in {} s", patience.as_secs_f64())).with_kind(ErrorKind::Timeout)
+        }
+        Err(error) => failed(error.to_string()),
+        Ok(Reply::Started(_)) => failed("it has ended".to_owned()),
+    })
 }
 
 fn spawn(binary: &Path, handles: &Handles, socket: &OwnedFd) -> io::Result<Child> {
@@ -98,28 +96,55 @@ fn spawn(binary: &Path, handles: &Handles, socket: &OwnedFd) -> io::Result<Child
     command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // Nobody's job control is meant for it.
     hand_over(&mut command, &[socket, &*handles.work_dir, &*handles.records, &*handles.sockets], Apart::Session)?;
-    tokio::process::Command::from(command).spawn()
+    command.spawn()
 }
 
 /// Tells the monitor what to do, and reads what has come of it.
-async fn exchange(monitor: &mut Child, plan: &[u8]) -> io::Result<Reply> {
+fn exchange(monitor: &mut Child, plan: &[u8], deadline: Instant) -> io::Result<Reply> {
     let (stdin, stdout) = (monitor.stdin.take(), monitor.stdout.take());
     let mut stdin = stdin.ok_or_else(|| io::Error::other("it has no input"))?;
-    stdin.write_all(plan).await?;
+    let mut stdout = stdout.ok_or_else(|| io::Error::other("it has no output"))?;
+    // Pieces that a pipe takes whole, if it takes anything.
+    for piece in plan.chunks(PIPE_BUF) {
+        wait_for(&stdin, PollFlags::OUT, deadline)?;
+        stdin.write_all(piece)?;
+    }
     // Its end tells that this is all.
     drop(stdin);
     let mut reply = Vec::new();
-    stdout.ok_or_else(|| io::Error::other("it has no output"))?.read_to_end(&mut reply).await?;
+    let mut buffer = [0_u8; 4096];
+    loop {
+        wait_for(&stdout, PollFlags::IN, deadline)?;
+        match stdout.read(&mut buffer)? {
+            0 => break,
+            count => reply.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+        }
+    }
     serde_json::from_slice(&reply).map_err(|_| io::Error::other("it gave no answer"))
 }
 
-async fn kill_with_children(monitor: &mut Child) {
-    let started = monitor.id().map(ShimProcess::children_of).unwrap_or_default();
-    let _ = monitor.start_kill();
+/// Waits until a pipe is ready.
+fn wait_for(pipe: &impl AsFd, flags: PollFlags, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(pipe, flags)], Some(&timeout)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Ends a monitor and what it has started.
+pub(super) fn kill_with_children(mut monitor: Child) {
+    let started = ShimProcess::children_of(monitor.id());
+    let _ = monitor.kill();
     for child in started {
         let _ = child.end(Signal::KILL, Duration::ZERO);
     }
-    let _ = monitor.wait().await;
+    let _ = monitor.wait();
 }
 
 /// Is the monitor: reads the plan from standard input, starts the shim, answers on standard output
@@ -201,7 +226,7 @@ fn answer(reply: &Reply) -> io::Result<()> {
 }
 
 /// Drains the shim's output until it has ended, and reaps it.
-fn watch(mut started: Started, handles: &Handles) {
+pub(super) fn watch(mut started: Started, handles: &Handles) {
     let mut log = ShimLog::new(Arc::clone(&handles.records));
     let pidfd = i32::try_from(started.process.pid)
         .ok()

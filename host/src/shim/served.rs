@@ -32,7 +32,7 @@ pub(super) async fn serve(
     let served = match attempt.serve(&inner).await {
         Ok((server, process)) => {
             let endpoint = Endpoint { address: attempt.record.address.clone(), is_abstract: false };
-            let answer = answer(&inner, &endpoint, process, timeout, given_up).await;
+            let answer = answer(&inner, &attempt.hold, &endpoint, process, timeout, given_up).await;
             answer.map(|(client, found)| (server, client, found))
         }
         Err(error) => Err(error),

@@ -7,7 +7,7 @@ use super::attempt::{Attempt, Launched};
 use super::options::StartOptions;
 use super::{Shim, ShimClient, blocking, connect, served};
 use crate::bundle::{BundleId, Incarnation};
-use crate::bundles::{Inner, Process, ShimKind};
+use crate::bundles::{Hold, Inner, Process, ShimKind};
 use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::shims::{Endpoint, ShimConfig};
 use crate::sys::ShimProcess;
@@ -68,7 +68,7 @@ async fn run(
     let launched = {
         let (inner, id) = (Arc::clone(&inner), id.clone());
         blocking(move || {
-            Attempt::prepare(&inner, &id, ShimKind::Remote, config, &options.runtime)?.launch(&inner, options)
+            Attempt::prepare(&inner, &id, ShimKind::Remote, config, &options.runtime)?.launch(&inner, &options)
         })
         .await?
     };
@@ -76,7 +76,7 @@ async fn run(
     let connected = match keeper.look_after(&attempt, on_exit) {
         Ok(()) => {
             let endpoint = Endpoint { address: attempt.record.address.clone(), is_abstract: false };
-            answer(&inner, &endpoint, process, timeout, given_up).await
+            answer(&inner, &attempt.hold, &endpoint, process, timeout, given_up).await
         }
         Err(error) => Err(error),
     };
@@ -99,13 +99,14 @@ async fn run(
 /// Waits until the shim that was just started answers, or nobody wants to know any more.
 pub(super) async fn answer(
     inner: &Arc<Inner>,
+    hold: &Hold,
     endpoint: &Endpoint,
     process: Process,
     timeout: Duration,
     given_up: GivenUp,
 ) -> Result<(ShimClient, ShimProcess)> {
     tokio::select! {
-        answer = ask(inner, endpoint, process, timeout) => answer,
+        answer = ask(inner, hold, endpoint, process, timeout) => answer,
         _ = given_up => {
             let message = "the start of the shim was given up";
             Err(Error::new(ErrorKind::Shim, Step::StartShim, message))
@@ -115,6 +116,7 @@ pub(super) async fn answer(
 
 async fn ask(
     inner: &Arc<Inner>,
+    hold: &Hold,
     endpoint: &Endpoint,
     process: Process,
     timeout: Duration,
@@ -127,7 +129,7 @@ async fn ask(
     let client = connect::client_on(socket, None)?;
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());
     let pid = connect::ask_who(&client, left, &endpoint.address).await?;
-    let found = ShimProcess::find_started(process.pid, process.started).at_step(Step::ConnectShim)?;
+    let found = inner.config.privileged.find_started(process, &hold.bundle).at_step(Step::ConnectShim)?;
     match found {
         Some(found) if pid == process.pid => Ok((client, found)),
         _ => {

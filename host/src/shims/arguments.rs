@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+#[cfg(feature = "shim")]
+use super::ShimOptions;
 use super::{ShimConfig, text};
 use crate::bindings::exports::dunnage::bundle::shims as wit;
 use crate::bundle::Bundle;
@@ -37,6 +39,32 @@ pub(crate) fn start_arguments(
     let arguments = policy.start_arguments(config, bundle.id(), &told, &start)?;
     check(&arguments, &told, &start)?;
     Ok(arguments)
+}
+
+/// Checks arguments that come from a process which the policy's answers have gone through, and that
+/// may be in other hands since: they have to be those of a shim of this bundle.
+#[cfg(feature = "shim")]
+pub(crate) fn check_start_arguments(
+    arguments: &[String],
+    bundle: &Bundle,
+    settings: &ShimOptions,
+    daemon: &str,
+    publisher: &Path,
+    debug: bool,
+) -> Result<()> {
+    let start = wit::StartOptions { daemon: daemon.to_owned(), publisher: text(publisher)?, debug };
+    let mut told = wit::ShimConfig {
+        path: text(bundle.path())?,
+        work_dir: text(bundle.work_dir())?,
+        namespace: bundle.id().namespace().to_owned(),
+        runtime_root: settings.runtime_root.clone(),
+        systemd_cgroup: settings.runc.as_ref().is_some_and(|runc| runc.systemd_cgroup),
+    };
+    // Which of the two runtime roots it is to be was for the policy to decide.
+    let by_node = check(arguments, &told, &start);
+    let Some(runc) = &settings.runc else { return by_node };
+    told.runtime_root.clone_from(&runc.runtime_root);
+    by_node.or_else(|_| check(arguments, &told, &start))
 }
 
 fn unusable(why: &str) -> Error {

@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, getegid, geteuid, pidfd_open, pid
 
 use super::directory::{Directory, metadata_of_target};
 use super::{Failure, Result};
+use crate::name::Name;
 
 /// The effective user and group of this process: what it makes belongs to them.
 ///
@@ -195,6 +196,17 @@ fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let lists = threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+/// Whether the root directory of a process (proc_pid_root(5)) is a directory of another one, with
+/// what is mounted there. Also if it has ended.
+pub(crate) fn is_rooted_at(pid: u32, parent: &Directory, name: &Name) -> Result<bool> {
+    let root = format!("/proc/{pid}/root");
+    match metadata_of_target(Path::new(&root)) {
+        Ok(found) => Ok(found.identity() == parent.metadata_at(name)?.identity()),
+        Err(Errno::NOENT | Errno::SRCH) => Ok(true),
+        Err(errno) => Err(Failure::new("statx", root, errno)),
+    }
 }
 
 fn is_marked(pid: u32) -> Result<bool> {

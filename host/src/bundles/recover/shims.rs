@@ -125,7 +125,7 @@ impl Job<'_> {
 /// Removes the socket that was bound for a shim, unless another one has its name. (One that is not
 /// on record yet is not served either.)
 fn clean_recorded_socket(inner: &Inner, record: &ShimRecord) -> Result<()> {
-    let Some(name) = socket_name(inner, &record.address) else { return Ok(()) };
+    let Some(name) = socket_name(inner.socket_root(), &record.address) else { return Ok(()) };
     let sockets = match open_trusted(inner.socket_root()) {
         Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => return Ok(()),
         sockets => sockets.at_step(Step::Recover)?,

@@ -154,6 +154,9 @@ const DIALLING: &[c_long] = &[
     SYS_shutdown,
 ];
 
+/// What listens for a shim.
+const LISTENING: &[c_long] = &[SYS_bind, SYS_listen];
+
 pub(super) fn needed(needs: Needs) -> Result<Calls, BackendError> {
     let lists: &[&[c_long]] = match needs {
         Needs::Nothing | Needs::Reading => &[BASE, OLD],
@@ -163,7 +166,8 @@ pub(super) fn needed(needs: Needs) -> Result<Calls, BackendError> {
         Needs::Deleting | Needs::Cycling => &[BASE, OLD, CHANGING, BROKER, DIALLING],
         Needs::Inspecting => &[BASE, OLD, BROKER],
         Needs::Asking { .. } => &[BASE, OLD, BROKER, DIALLING, WAITING],
-        Needs::Stopping { .. } => &[BASE, OLD, CHANGING, BROKER, DIALLING, WAITING],
+        Needs::Stopping { .. } | Needs::Removing => &[BASE, OLD, CHANGING, BROKER, DIALLING, WAITING],
+        Needs::Starting | Needs::Running => &[BASE, OLD, CHANGING, BROKER, DIALLING, WAITING, LISTENING],
     };
     let mut calls: Calls = lists.iter().flat_map(|list| list.iter()).map(|call| (*call, Vec::new())).collect();
     calls.extend(restricted()?);
@@ -172,6 +176,16 @@ pub(super) fn needed(needs: Needs) -> Result<Calls, BackendError> {
     }
     if lists.contains(&DIALLING) {
         calls.insert(SYS_socket, vec![equal(0, AF_UNIX)?]);
+    }
+    if lists.contains(&LISTENING) {
+        // FIFOs, but no devices.
+        let fifo = SeccompCmpOp::MaskedEq(S_IFMT.into());
+        let fifo = SeccompCondition::new(2, Dword, fifo, S_IFIFO.into())?;
+        calls.insert(SYS_mknodat, vec![SeccompRule::new(vec![fifo])?]);
+    }
+    if needs == Needs::Running {
+        // Our terminal goes into raw mode and back.
+        calls.entry(SYS_ioctl).or_default().extend(any(1, &[TCSETS, TCSETSW, TCSETSF, TCSETS2, TCSETSW2, TCSETSF2])?);
     }
     Ok(calls)
 }
@@ -195,11 +209,18 @@ fn restricted() -> Result<Calls, BackendError> {
 }
 
 const TCGETS: i32 = 0x5401;
+const TCSETS: i32 = 0x5402;
+const TCSETSW: i32 = 0x5403;
+const TCSETSF: i32 = 0x5404;
 const TIOCGWINSZ: i32 = 0x5413;
 const FIONBIO: i32 = 0x5421;
 const FIOCLEX: i32 = 0x5451;
 /// `_IOR('T', 0x2a, struct termios2)`, of 44 bytes.
 const TCGETS2: i32 = (0x802c_542a_u32).cast_signed();
+/// `_IOW('T', 0x2b, struct termios2)` and the next two.
+const TCSETS2: i32 = 0x402c_542b;
+const TCSETSW2: i32 = 0x402c_542c;
+const TCSETSF2: i32 = 0x402c_542d;
 /// `_IOWR('f', 16, struct pm_scan_arg)`, of 96 bytes.
 const PAGEMAP_SCAN: i32 = (0xc060_6610_u32).cast_signed();
 

@@ -41,8 +41,10 @@ fn needed(needs: Needs) -> CapabilitySet {
         // owner (`/` is 0555 on some systems).
         Needs::Creating => CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE,
         // A container leaves files of others, in directories that may be closed, or sticky.
-        Needs::Deleting => CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER,
-        Needs::Cycling => needed(Needs::Creating) | needed(Needs::Deleting),
+        Needs::Deleting | Needs::Removing => CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER,
+        // It files what it starts in a bundle, which a container may have closed.
+        Needs::Starting => CapabilitySet::DAC_OVERRIDE,
+        Needs::Cycling | Needs::Running => needed(Needs::Creating) | needed(Needs::Deleting),
     }
 }
 

@@ -63,6 +63,15 @@ fn places(global: &Global, needs: Needs, policy: Option<&Path>) -> Vec<(PathBuf,
         Needs::Asking { .. } => {
             places.extend(both(read).into_iter().chain([(global.socket_root.clone(), AccessFs::ReadDir.into())]));
         }
+        // It is started before there is anything.
+        Needs::Removing => {
+            places.extend(both(delete).into_iter().chain([sockets]).map(|(path, access)| (existing(&path), access)));
+        }
+        Needs::Starting | Needs::Running => {
+            let sockets = (sockets.0, sockets.1 | AccessFs::MakeSock | AccessFs::MakeDir);
+            let both = both(write | delete | AccessFs::MakeFifo);
+            places.extend(both.into_iter().chain([sockets]).map(|(path, access)| (existing(&path), access)));
+        }
         Needs::Stopping { .. } => places.extend(both(read).into_iter().chain([sockets])),
     }
     places

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::{Needs, confine};
 use crate::cli::Cli;
 
-const ALL: [Needs; 10] = [
+const ALL: [Needs; 13] = [
     Needs::Nothing,
     Needs::Reading,
     Needs::Following,
@@ -23,6 +23,9 @@ const ALL: [Needs; 10] = [
     Needs::Inspecting,
     Needs::Asking { abstract_too: true },
     Needs::Stopping { abstract_too: false },
+    Needs::Removing,
+    Needs::Starting,
+    Needs::Running,
 ];
 
 /// What no command may do. With all arguments zero they do no harm where they are allowed.
@@ -161,7 +164,8 @@ fn files_elsewhere_cannot_be_opened() {
             assert!(denied(File::open("/proc/1/environ")), "{needs:?}");
             let reads = !matches!(needs, Needs::Nothing | Needs::Recording | Needs::Following);
             assert_eq!(File::open(path("root/default/file")).is_ok(), reads, "{needs:?}");
-            let writes = matches!(needs, Needs::Creating | Needs::Cycling | Needs::Recording);
+            let writes =
+                matches!(needs, Needs::Creating | Needs::Cycling | Needs::Recording | Needs::Starting | Needs::Running);
             let opened = File::options().write(true).open(path("state/default/file"));
             assert_eq!(opened.is_ok(), writes, "{needs:?}");
         });

@@ -12,7 +12,7 @@ use protobuf::well_known_types::any::Any;
 
 use super::signals::{Init, Interrupted, Received, Signals, asks_for_the_end, ends, is_kept_from};
 use super::streams::Streams;
-use super::{Kind, Outcome, Task};
+use super::{Outcome, Task};
 use crate::cli::failure::Failed;
 
 /// The type of the options of `Create`, without the usual prefix: containerd leaves it out.
@@ -49,15 +49,12 @@ impl<'a> Session<'a> {
         signals.check()?;
         let terminal = task.settings.terminal;
         let ends = if task.detach { None } else { Some(dunnage.task_streams(&task.id, terminal)?) };
-        let shim = match task.shim {
-            Kind::Local if !task.detach => signals.interrupt(dunnage.local_shim(&task.id, options)).await??,
-            Kind::Local | Kind::Remote => signals.interrupt(dunnage.start_shim(&task.id, options)).await??,
-        };
+        let shim = signals.interrupt(dunnage.start_shim(&task.id, options)).await??;
         let bundle = dunnage.load(&task.id)?;
         let request = request(task, &bundle, ends.as_ref())?;
         let init = Init::created(signals.interrupt(shim.client().create(&request)).await??);
         // What runc took of the spec is looked at, and not the spec: nothing of it runs yet.
-        if !init.is_rooted_at(&bundle.path().join("rootfs")) {
+        if !shim.is_rooted_in_bundle(init.pid()).unwrap_or(true) {
             let message = "the spec names a root file system of its own, and --rootfs would not be used; its root.path \
                 has to be \"rootfs\"";
             return Err(Failed::task(&format!("run {}", task.id), message).into());

@@ -1,8 +1,6 @@
 //! Signals: before the container runs they end the attempt, afterwards they are passed on.
 
 use std::collections::VecDeque;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use futures::future::{FutureExt as _, select_all};
@@ -181,8 +179,8 @@ pub(super) fn asks_for_the_end(signal: u32) -> bool {
 /// A container's init before its program runs: runc's own code, which swallows signals.
 pub(super) struct Init {
     pid: u32,
-    /// What runs in it: device and inode.
-    runs: Option<(u64, u64)>,
+    /// What runs in it, by name: which file it is nobody tells a process that has confined itself.
+    runs: Option<String>,
 }
 
 impl Init {
@@ -192,22 +190,17 @@ impl Init {
 
     /// The init of a container that has been created and not started.
     pub(super) fn created(pid: u32) -> Self {
-        Self { pid, runs: executable(pid) }
+        Self { pid, runs: program(pid) }
     }
 
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Whether its root is this directory. (Also if that cannot be told: it may have ended.)
-    pub(super) fn is_rooted_at(&self, directory: &Path) -> bool {
-        identity(format!("/proc/{}/root", self.pid)).zip(identity(directory)).is_none_or(|(its, ours)| its == ours)
-    }
-
     /// Waits until the container's program has taken the place of runc's.
     pub(super) async fn has_become_the_program(&mut self) {
         for _ in 0..Self::ROUNDS {
-            if self.runs.is_none() || executable(self.pid) != self.runs {
+            if self.runs.is_none() || program(self.pid) != self.runs {
                 break;
             }
             tokio::time::sleep(Self::PERIOD).await;
@@ -216,14 +209,9 @@ impl Init {
     }
 }
 
-fn executable(pid: u32) -> Option<(u64, u64)> {
-    identity(format!("/proc/{pid}/exe"))
-}
-
-/// Which file a path leads to: device and inode.
-fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
+/// The name of the program of a process (proc_pid_comm(5)).
+fn program(pid: u32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()
 }
 
 /// Whether the kernel keeps a signal from a process: it is the init of a pid namespace and does
