@@ -135,7 +135,8 @@ fn restore(scratch: &Scratch) {
     }
 }
 
-fn attack(phase: Phase) -> u64 {
+/// A place for an attack, with a canary.
+fn field() -> (Scratch, PathBuf) {
     let scratch = Scratch::new();
     // The mapped root may pass on its way to its own root file system.
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o711)).unwrap();
@@ -143,6 +144,11 @@ fn attack(phase: Phase) -> u64 {
     let links = scratch.path().join("links");
     fs::DirBuilder::new().mode(0o777).create(&links).unwrap();
     fs::set_permissions(&links, fs::Permissions::from_mode(0o777)).unwrap();
+    (scratch, canary)
+}
+
+fn attack(phase: Phase) -> u64 {
+    let (scratch, canary) = field();
     let dunnage = scratch.dunnage();
     dunnage.create(&id("neighbour"), &specs::plain()).unwrap();
     let before = fingerprint::of(&canary);
@@ -173,4 +179,35 @@ fn privileged_exchanging_names_with_links_changes_nothing_outside() {
     let swaps: u64 = Phase::ALL.into_iter().map(attack).sum();
     println!("{swaps} exchanges in all");
     assert!(swaps >= 100_000, "{swaps}");
+}
+
+/// Makes a bundle and takes it away again by nothing but paths, as the original does.
+fn naive_round(scratch: &Scratch) {
+    let bundle = scratch.bundle("web-1");
+    let _ = fs::create_dir_all(bundle.join("rootfs"));
+    let _ = fs::create_dir_all(scratch.root().join("default/web-1"));
+    let _ = chown(bundle.join("rootfs"), None, Some(MAPPED_ROOT));
+    let _ = fs::write(bundle.join("config.json"), "{}");
+    let _ = fs::remove_file(bundle.join("config.json"));
+    let _ = fs::remove_dir(bundle.join("rootfs"));
+    let _ = fs::remove_dir(&bundle);
+    remove_leftovers(&scratch.state().join("default"));
+}
+
+/// The control: the same attack does harm to who trusts in paths.
+#[test]
+fn privileged_exchanging_names_harms_who_trusts_in_paths() {
+    if !privileges::root("privileged_exchanging_names_harms_who_trusts_in_paths") {
+        return;
+    }
+    for phase in [Phase::Namespace, Phase::Bundle, Phase::Inside] {
+        let (scratch, canary) = field();
+        let (before, swapper) = (fingerprint::of(&canary), Swapper::start(&scratch, phase));
+        within(Duration::from_secs(600), "the control", || {
+            while fingerprint::of(&canary) == before {
+                naive_round(&scratch);
+            }
+        });
+        println!("{}: harm after {} exchanges", phase.name(), swapper.stop(&scratch));
+    }
 }
