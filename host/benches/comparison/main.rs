@@ -36,7 +36,7 @@ struct Arguments {
     #[command(subcommand)]
     helper: Option<Helper>,
     /// Rounds in which all take turns
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Only this part
     #[arg(long)]
@@ -187,7 +187,7 @@ impl Comparison {
 
     fn threads(&self) -> anyhow::Result<Vec<Line>> {
         let [spec, ..] = &self.specs;
-        let tasks = [1, 2, 8, 64].map(|jobs| Task { operation: Operation::Cycle, spec, jobs, count: 12_800 });
+        let tasks = [1, 2, 8, 64].map(|jobs| Task { operation: Operation::Cycle, spec, jobs, count: 6_400 });
         let outcomes = self.run(&tasks)?;
         report::plot_threads(&tasks, &outcomes)?;
         Ok(report::threads(tasks.get(1..).unwrap_or_default(), outcomes.get(1..).unwrap_or_default()))
