@@ -7,18 +7,12 @@ use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-/// Who is shown in which colour, in the order in which all are listed.
-const COLOURS: [RGBColor; 5] = [
-    RGBColor(0xd6, 0x27, 0x28),
-    RGBColor(0x2c, 0xa0, 0x2c),
-    RGBColor(0x7f, 0x7f, 0x7f),
-    RGBColor(0x1f, 0x77, 0xb4),
-    RGBColor(0x94, 0x67, 0xbd),
-];
+use crate::contenders::{Contender, Kind};
 
 /// One contender's line.
 pub(crate) struct Series {
     pub(crate) name: String,
+    pub(crate) colour: RGBColor,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -31,6 +25,23 @@ pub(crate) struct Plot<'a> {
     /// Whether both axes are logarithmic.
     pub(crate) logarithmic: bool,
     pub(crate) series: Vec<Series>,
+}
+
+/// The colour of a contender, the same in all plots.
+pub(crate) fn colour(contender: &Contender) -> RGBColor {
+    match &contender.kind {
+        Kind::Dunnage => RGBColor(0xd6, 0x27, 0x28),
+        Kind::SafeFloor => RGBColor(0x2c, 0xa0, 0x2c),
+        Kind::BareFloor => RGBColor(0x7f, 0x7f, 0x7f),
+        // The oldest release that is compared, and all others.
+        Kind::Go(version) if version.starts_with("Go 1.19") => RGBColor(0x6b, 0xae, 0xd6),
+        Kind::Go(_) => RGBColor(0x08, 0x51, 0x9c),
+    }
+}
+
+/// A number without digits that tell nothing.
+fn label(value: &f64) -> String {
+    format!("{}", (value * 10.0).round() / 10.0)
 }
 
 /// Where the plots lie.
@@ -47,11 +58,11 @@ impl Plot<'_> {
         area.fill(&WHITE)?;
         let (x, y) = (self.range(|point| point.0), self.range(|point| point.1));
         if self.logarithmic {
-            // Room for the ends of the lines.
-            let (x, y) = (x.start * 0.9..x.end * 1.1, y.start * 0.7..y.end * 1.5);
+            // Room for the ends of the lines and, above them, for their names.
+            let (x, y) = (x.start * 0.9..x.end * 1.1, y.start * 0.7..y.end * 3.0);
             self.draw_on(&area, x.log_scale(), y.log_scale())?;
         } else {
-            self.draw_on(&area, x, 0.0..y.end * 1.1)?;
+            self.draw_on(&area, x, 0.0..y.end * 1.3)?;
         }
         area.present().with_context(|| format!("cannot write {}", path.display()))?;
         println!("plot: {}", path.display());
@@ -79,8 +90,11 @@ impl Plot<'_> {
             .x_label_area_size(40)
             .y_label_area_size(70)
             .build_cartesian_2d(x, y)?;
-        chart.configure_mesh().x_desc(self.x).y_desc(self.y).light_line_style(WHITE).draw()?;
-        for (series, colour) in self.series.iter().zip(COLOURS) {
+        let mut mesh = chart.configure_mesh();
+        mesh.x_desc(self.x).y_desc(self.y).light_line_style(WHITE).x_labels(6);
+        mesh.x_label_formatter(&label).y_label_formatter(&label).draw()?;
+        for series in &self.series {
+            let colour = series.colour;
             chart
                 .draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(2)))?
                 .label(&series.name)

@@ -16,7 +16,7 @@ const RUNS: usize = 25;
 
 /// The times of one contender's processes, in milliseconds, sorted.
 pub(crate) struct Times {
-    pub(crate) name: String,
+    pub(crate) contender: Contender,
     pub(crate) millis: Vec<f64>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn one_shot(
     scratch: &Path,
 ) -> anyhow::Result<Vec<Times>> {
     let mut all: Vec<Times> =
-        contenders.iter().map(|contender| Times { name: contender.name(), millis: Vec::new() }).collect();
+        contenders.iter().map(|contender| Times { contender: contender.clone(), millis: Vec::new() }).collect();
     for round in 0..rounds {
         let places: Vec<_> =
             (0..contenders.len()).map(|number| Places::below(&scratch.join(format!("process-{number}")))).collect();

@@ -2,7 +2,7 @@
 
 use crate::contenders::dunnage;
 use crate::measure::Figures;
-use crate::plots::{Plot, Series};
+use crate::plots::{Plot, Series, colour};
 use crate::processes::Times;
 use crate::rounds::{Outcome, Task};
 use crate::scale::{Growth, Many};
@@ -88,7 +88,7 @@ fn alone(name: String, unit: Unit, value: f64, judged: Option<(f64, &'static str
 }
 
 pub(crate) fn processes(all: &[Times], peak: f64) -> anyhow::Result<Vec<Line>> {
-    let figures = all.iter().map(|times| (times.name.clone(), times.median())).collect();
+    let figures = all.iter().map(|times| (times.contender.name(), times.median())).collect();
     let name = "`create` as a process, 2.9 KB".to_owned();
     let line = Line { name, unit: Unit::Millis, figures, judged: None, target: Target::None };
     let size = std::fs::metadata(dunnage())?.len() as f64 / 1e6;
@@ -147,14 +147,14 @@ fn series(
     x: fn(&Task<'_>) -> f64,
     y: fn(&Figures) -> f64,
 ) -> Vec<Series> {
-    let names = outcomes.first().into_iter().flatten().map(|outcome| outcome.contender.name());
-    names
-        .map(|name| {
+    let contenders = outcomes.first().into_iter().flatten().map(|outcome| &outcome.contender);
+    contenders
+        .map(|contender| {
             let points = tasks.iter().zip(outcomes).flat_map(|(task, outcomes)| {
-                let found = outcomes.iter().find(|outcome| outcome.contender.name() == name);
+                let found = outcomes.iter().find(|outcome| outcome.contender.kind == contender.kind);
                 found.map(|outcome| (x(task), y(&outcome.median)))
             });
-            Series { points: points.collect(), name }
+            Series { name: contender.name(), colour: colour(contender), points: points.collect() }
         })
         .collect()
 }
@@ -180,7 +180,7 @@ pub(crate) fn plot_processes(all: &[Times]) -> anyhow::Result<()> {
         let shown = times.millis.len() * 95 / 100;
         let share = |index: usize| index as f64 * 100.0 / times.millis.len().max(1) as f64;
         let points = times.millis.iter().take(shown).enumerate().map(|(index, time)| (share(index), *time)).collect();
-        Series { name: times.name.clone(), points }
+        Series { name: times.contender.name(), colour: colour(&times.contender), points }
     };
     let title = "`create` as a process of its own, 2.9 KB";
     let series = all.iter().map(line).collect();
