@@ -11,14 +11,20 @@
 use std::collections::BTreeMap;
 
 use libc::{c_long, *};
-use seccompiler::{
-    BackendError, SeccompCmpArgLen::Dword, SeccompCmpArgLen::Qword, SeccompCmpOp, SeccompCondition, SeccompRule,
-};
 
 use super::Needs;
 
-/// Calls with the rules for their arguments; without rules they are allowed as they are.
-pub(super) type Calls = BTreeMap<c_long, Vec<SeccompRule>>;
+/// Calls with checks of their arguments, of which one has to hold; without any they are allowed as
+/// they are.
+pub(super) type Calls = BTreeMap<c_long, Vec<Check>>;
+
+/// What an argument has to be: this value, where the mask has its bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    pub(super) argument: u8,
+    pub(super) mask: u64,
+    pub(super) value: u64,
+}
 
 /// What every command needs: memory, threads, time, and reading.
 const BASE: &[c_long] = &[
@@ -157,7 +163,7 @@ const DIALLING: &[c_long] = &[
 /// What listens for a shim.
 const LISTENING: &[c_long] = &[SYS_bind, SYS_listen];
 
-pub(super) fn needed(needs: Needs) -> Result<Calls, BackendError> {
+pub(super) fn needed(needs: Needs) -> Calls {
     let lists: &[&[c_long]] = match needs {
         Needs::Nothing | Needs::Reading => &[BASE, OLD],
         Needs::Following => &[BASE, OLD, WAITING],
@@ -170,42 +176,39 @@ pub(super) fn needed(needs: Needs) -> Result<Calls, BackendError> {
         Needs::Starting | Needs::Running => &[BASE, OLD, CHANGING, BROKER, DIALLING, WAITING, LISTENING],
     };
     let mut calls: Calls = lists.iter().flat_map(|list| list.iter()).map(|call| (*call, Vec::new())).collect();
-    calls.extend(restricted()?);
+    calls.extend(restricted());
     if lists.contains(&WAITING) {
-        calls.insert(SYS_socketpair, vec![equal(0, AF_UNIX)?]);
+        calls.insert(SYS_socketpair, vec![equal(0, AF_UNIX)]);
     }
     if lists.contains(&DIALLING) {
-        calls.insert(SYS_socket, vec![equal(0, AF_UNIX)?]);
+        calls.insert(SYS_socket, vec![equal(0, AF_UNIX)]);
     }
     if lists.contains(&LISTENING) {
         // FIFOs, but no devices.
-        let fifo = SeccompCmpOp::MaskedEq(S_IFMT.into());
-        let fifo = SeccompCondition::new(2, Dword, fifo, S_IFIFO.into())?;
-        calls.insert(SYS_mknodat, vec![SeccompRule::new(vec![fifo])?]);
+        calls.insert(SYS_mknodat, vec![Check { argument: 2, mask: S_IFMT.into(), value: S_IFIFO.into() }]);
     }
     if needs == Needs::Running {
         // Our terminal goes into raw mode and back.
-        calls.entry(SYS_ioctl).or_default().extend(any(1, &[TCSETS, TCSETSW, TCSETSF, TCSETS2, TCSETSW2, TCSETSF2])?);
+        calls.entry(SYS_ioctl).or_default().extend(any(1, &[TCSETS, TCSETSW, TCSETSF, TCSETS2, TCSETSW2, TCSETSF2]));
     }
-    Ok(calls)
+    calls
 }
 
 /// Calls of which some uses are harmless.
-fn restricted() -> Result<Calls, BackendError> {
+fn restricted() -> Calls {
     let own = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-    let thread = SeccompCmpOp::MaskedEq(CLONE_THREAD.unsigned_abs().into());
-    let thread = SeccompCondition::new(0, Qword, thread, CLONE_THREAD.unsigned_abs().into())?;
-    Ok(Calls::from([
+    let thread = u64::from(CLONE_THREAD.cast_unsigned());
+    Calls::from([
         // Threads, but no processes.
-        (SYS_clone, vec![SeccompRule::new(vec![thread])?]),
+        (SYS_clone, vec![Check { argument: 0, mask: thread, value: thread }]),
         // A library that gives up sends itself a signal.
-        (SYS_tgkill, vec![equal(0, own)?]),
-        // Asking for a limit, not setting one.
-        (SYS_prlimit64, vec![SeccompRule::new(vec![SeccompCondition::new(2, Qword, SeccompCmpOp::Eq, 0)?])?]),
-        (SYS_prctl, any(0, &[PR_SET_NAME, PR_SET_VMA, PR_CAPBSET_READ, PR_GET_DUMPABLE])?),
+        (SYS_tgkill, vec![equal(0, own)]),
+        // Asking for a limit, not setting one: there is no pointer to a new one.
+        (SYS_prlimit64, vec![Check { argument: 2, mask: u64::MAX, value: 0 }]),
+        (SYS_prctl, any(0, &[PR_SET_NAME, PR_SET_VMA, PR_CAPBSET_READ, PR_GET_DUMPABLE])),
         // Whether it is a terminal and how wide; which pages were touched. Above all no `TIOCSTI`.
-        (SYS_ioctl, any(1, &[TCGETS, TCGETS2, TIOCGWINSZ, FIOCLEX, FIONBIO, PAGEMAP_SCAN])?),
-    ]))
+        (SYS_ioctl, any(1, &[TCGETS, TCGETS2, TIOCGWINSZ, FIOCLEX, FIONBIO, PAGEMAP_SCAN])),
+    ])
 }
 
 const TCGETS: i32 = 0x5401;
@@ -224,10 +227,11 @@ const TCSETSF2: i32 = 0x402c_542d;
 /// `_IOWR('f', 16, struct pm_scan_arg)`, of 96 bytes.
 const PAGEMAP_SCAN: i32 = (0xc060_6610_u32).cast_signed();
 
-fn any(argument: u8, values: &[i32]) -> Result<Vec<SeccompRule>, BackendError> {
+fn any(argument: u8, values: &[i32]) -> Vec<Check> {
     values.iter().map(|value| equal(argument, *value)).collect()
 }
 
-fn equal(argument: u8, value: i32) -> Result<SeccompRule, BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, value.cast_unsigned().into())?])
+/// An argument of 32 bits; what is above them the kernel does not look at.
+fn equal(argument: u8, value: i32) -> Check {
+    Check { argument, mask: u64::from(u32::MAX), value: value.cast_unsigned().into() }
 }
