@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -266,6 +267,23 @@ fn privileged_without_rm_the_bundle_stays() {
         let found = node.dunnage(["inspect", "kept", "-o", "json"]).expect(0).json();
         assert_eq!((found["address"].is_null(), found["shim_pid"].is_null()), (true, true), "{found}");
         assert_eq!(node.dunnage(["delete", "kept"]).expect(0).stdout, "kept\n");
+        node.expect_nothing_left();
+    });
+}
+
+/// As with `/var/run`, which is a link to `/run` everywhere.
+#[test]
+fn privileged_a_state_behind_a_link_will_do() {
+    each_shim("privileged_a_state_behind_a_link_will_do", |node| {
+        fs::create_dir_all(node.scratch.path().join("far/a")).expect("a directory");
+        symlink("far", node.scratch.path().join("link")).expect("a link");
+        let link = node.scratch.path().join("link");
+        for (number, (state, root)) in [("state", "root"), ("a/../b", "a/../c")].into_iter().enumerate() {
+            let id = format!("web-{number}");
+            let mut command = node.command(Base::Plain, &id, &["/bin/sh", "-c", "exit 4"], &["--rm"]);
+            command.arg("--state").arg(link.join(state)).arg("--root").arg(link.join(root));
+            run(&mut command, []).expect(4);
+        }
         node.expect_nothing_left();
     });
 }

@@ -20,6 +20,7 @@ use super::terminal::{ConsoleSocket, Terminal};
 use super::{Shared, exit, rootfs};
 use crate::shim::protocol::runc::CreateOptions;
 use crate::shim::protocol::shim::CreateTaskRequest;
+use crate::sys::path_identity;
 
 /// How long a container that was undone may take to end.
 const UNDONE: Duration = Duration::from_secs(5);
@@ -51,7 +52,9 @@ impl Shared {
         if self.container().is_some() {
             return Err(refuse(Code::ALREADY_EXISTS, "this shim has a container already"));
         }
-        if Path::new(&request.bundle) != self.config.bundle {
+        // Whatever way leads there: somebody else may know it by a link.
+        let (asked, ours) = (path_identity(Path::new(&request.bundle)), path_identity(&self.config.bundle));
+        if asked.is_none() || asked != ours {
             return Err(invalid(format_args!("this shim serves another bundle than {:?}", request.bundle)));
         }
         if request.checkpoint.is_empty() {
