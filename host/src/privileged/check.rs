@@ -6,11 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use super::wire::Answer;
 use crate::bundle::BundleId;
 use crate::bundles::{Places, Runtime, ShimRecord};
-#[cfg(feature = "shim")]
-use crate::error::ErrorKind;
 use crate::name::Name;
 #[cfg(feature = "shim")]
 use crate::shim::Starter;
@@ -53,21 +50,17 @@ impl Domain {
         Self { starter: Some(starter), ..self }
     }
 
-    /// Starts the shim of a bundle.
+    /// Who starts shims.
     #[cfg(feature = "shim")]
-    pub(super) fn start_shim(&self, bundle: &Bundle, arguments: Vec<String>, socket: &OwnedFd) -> Answer {
-        let Some(starter) = &self.starter else { return Answer::Refused("it starts no shims".to_owned()) };
-        match starter.start(&self.places, &bundle.id, &bundle.directory, arguments, socket) {
-            Ok(process) => Answer::Started(process),
-            Err(error) => {
-                Answer::Trouble { late: error.kind() == ErrorKind::Timeout, message: error.message().to_owned() }
-            }
+    pub(super) fn starter(&self) -> Result<&Starter> {
+        let starter = self.starter.as_ref().ok_or("it starts no shims")?;
+        // One that is missing is told by who starts it.
+        if let Ok(program) = starter.program()
+            && program.exists()
+        {
+            self.check_elsewhere(&program)?;
         }
-    }
-
-    #[cfg(not(feature = "shim"))]
-    pub(super) fn start_shim(&self, _: &Bundle, _: Vec<String>, _: &OwnedFd) -> Answer {
-        Answer::Refused("it starts no shims".to_owned())
+        Ok(starter)
     }
 
     /// The bundle of a handle: a directory of ours that lies exactly two levels below the state

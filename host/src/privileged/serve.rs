@@ -4,9 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::Signal;
 
-use super::check::Domain;
+use super::check::{Bundle, Domain};
 use super::wire::{Answer, REQUEST, Request, receive, send};
 use super::{Privileged, UNMOUNT_PATIENCE};
+use crate::error::ErrorKind;
 use crate::name::Name;
 use crate::sys::{ShimProcess, unmount_below};
 
@@ -79,17 +80,29 @@ fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(A
                 Ok(succeeded) => Answer::Ran(succeeded),
                 Err(error) => {
                     let late = error.kind() == std::io::ErrorKind::TimedOut;
-                    Answer::Trouble { late, message: error.to_string() }
+                    Answer::trouble(if late { ErrorKind::Timeout } else { ErrorKind::Shim }, error.to_string())
                 }
             };
             (answer, None)
         }
         Request::StartShim { arguments } => {
             let [socket] = <[OwnedFd; 1]>::try_from(others).map_err(|_| wrong_number())?;
-            (domain.start_shim(&bundle, arguments, &socket), None)
+            (start_shim(domain, &bundle, arguments, &socket)?, None)
         }
         Request::IsRooted { pid } => (Answer::Rooted(Privileged::InProcess.is_rooted(pid, directory)?), None),
     })
+}
+
+#[cfg(feature = "shim")]
+fn start_shim(domain: &Domain, bundle: &Bundle, arguments: Vec<String>, socket: &OwnedFd) -> Result<Answer, Answer> {
+    let starter = domain.starter().map_err(Answer::Refused)?;
+    let started = starter.start(&domain.places, &bundle.id, &bundle.directory, arguments, socket);
+    Ok(started.map_or_else(|error| Answer::trouble(error.kind(), error.message()), Answer::Started))
+}
+
+#[cfg(not(feature = "shim"))]
+fn start_shim(_: &Domain, _: &Bundle, _: Vec<String>, _: &OwnedFd) -> Result<Answer, Answer> {
+    Err(Answer::Refused("it starts no shims".to_owned()))
 }
 
 fn found(process: Option<ShimProcess>) -> (Answer, Option<OwnedFd>) {

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bundles::{Process, RuntimeAction};
+use crate::error::ErrorKind;
 use crate::sys::Failure;
 
 /// The largest request: the arguments of a shim.
@@ -67,11 +68,32 @@ pub(super) enum Answer {
     },
     /// Something else failed.
     Trouble {
-        late: bool,
+        kind: String,
         message: String,
     },
     /// It is not among what may be asked for.
     Refused(String),
+}
+
+/// The kinds of trouble that are told apart.
+const KINDS: [ErrorKind; 6] = [
+    ErrorKind::BadRecord,
+    ErrorKind::Filesystem,
+    ErrorKind::InvalidConfig,
+    ErrorKind::PolicyBroken,
+    ErrorKind::Timeout,
+    ErrorKind::Untrusted,
+];
+
+impl Answer {
+    pub(super) fn trouble(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::Trouble { kind: kind.as_str().to_owned(), message: message.into() }
+    }
+}
+
+/// The kind of that name.
+pub(super) fn kind_of(name: &str) -> ErrorKind {
+    KINDS.into_iter().find(|kind| kind.as_str() == name).unwrap_or(ErrorKind::Shim)
 }
 
 impl From<Failure> for Answer {

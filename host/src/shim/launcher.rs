@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+
 use super::cgroup::{Cgroup, adjust_oom_score};
 use super::launch::{self, Handles, Program};
 use super::monitor;
@@ -52,6 +54,25 @@ impl Launcher {
         self.monitor.is_some()
     }
 
+    /// The program by its whole path: it is started in the bundle, where others could have put one of
+    /// that name.
+    pub(super) fn program(&self) -> Result<PathBuf> {
+        let missing = |why: String| {
+            let message = format!("cannot start the shim {}: {why}", self.binary.display());
+            Error::new(ErrorKind::Shim, Step::StartShim, message).at(&self.binary)
+        };
+        if self.binary.components().count() != 1 {
+            return std::path::absolute(&self.binary).map_err(|error| missing(error.to_string()));
+        }
+        let path = self.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| &**path);
+        let path = path.unwrap_or_default();
+        std::env::split_paths(path)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(&self.binary))
+            .find(|program| program.is_file() && access(program, Access::EXEC_OK).is_ok())
+            .ok_or_else(|| missing(format!("it is in no directory of PATH ({})", path.display())))
+    }
+
     /// Starts the shim of a bundle, and puts it where it is to be. If it fails nothing runs, unless
     /// the record tells of a process.
     pub(super) fn launch(
@@ -62,16 +83,11 @@ impl Launcher {
         socket: (&OwnedFd, &Name),
         record: &mut ShimRecord,
     ) -> Result<(Process, Keeper)> {
+        let binary = self.program()?;
         let cgroup = self.cgroup.as_deref().map(Cgroup::find).transpose()?;
         let mut environment = self.environment.clone();
         environment.push((MARK.into(), bundle.into()));
-        let program = Program {
-            binary: self.binary.clone(),
-            name: SHIM.into(),
-            arguments,
-            environment,
-            bundle: bundle.to_owned(),
-        };
+        let program = Program { binary, name: SHIM.into(), arguments, environment, bundle: bundle.to_owned() };
         let (process, keeper) = match &self.monitor {
             Some(binary) => {
                 let (process, monitor) = monitor::start(binary, program, handles, socket, record, self.timeout)?;

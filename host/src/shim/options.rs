@@ -18,7 +18,8 @@ pub type Callback = Box<dyn FnOnce() + Send>;
 /// How a shim is started. Similar to the options of containerd's `WithStart`.
 #[non_exhaustive]
 pub struct StartOptions {
-    /// The shim's binary, looked up in the shim's `PATH`. Default `containerd-shim`.
+    /// The shim's binary. A bare name is looked up in the absolute directories of the shim's `PATH`;
+    /// a relative path starts from our own working directory. Default `containerd-shim`.
     pub binary: PathBuf,
     /// The binary that the shim runs to publish its events. Default: this program.
     pub publisher: Option<PathBuf>,
@@ -37,7 +38,7 @@ pub struct StartOptions {
     pub environment: Vec<(OsString, OsString)>,
     /// How long the shim may take until it answers. Default 10 s.
     pub timeout: Duration,
-    /// Called when the shim has ended; not with a monitor.
+    /// Called when the shim has ended; not with a monitor or a broker.
     pub on_exit: Option<Callback>,
 }
 

@@ -37,6 +37,11 @@ impl Starter {
         })
     }
 
+    /// The program that is started.
+    pub(crate) fn program(&self) -> Result<PathBuf> {
+        self.launcher.program()
+    }
+
     /// Starts the shim of a bundle, whose intent is on record, with a listening socket.
     ///
     /// Program, environment and cgroup are ours; the arguments are those that we would give it too;

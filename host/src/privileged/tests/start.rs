@@ -19,9 +19,14 @@ use crate::sys::ShimProcess;
 
 /// A broker whose shims write down how they were started, and wait.
 fn bed() -> Bed {
+    bed_of("elsewhere/shim")
+}
+
+/// The same with the program in another place.
+fn bed_of(program: &str) -> Bed {
     let bed = Bed::starting(|scratch| {
         let options = StartOptions {
-            binary: scratch.join("elsewhere/shim"),
+            binary: scratch.join(program),
             publisher: Some("/publisher".into()),
             settings: ShimOptions {
                 runtime_root: "/node".into(),
@@ -42,9 +47,8 @@ fn bed() -> Bed {
         fs::create_dir_all(path(directory)).unwrap();
     }
     let proof = path("proof");
-    fs::write(path("elsewhere/shim"), format!("#!/bin/sh\necho \"$@\" > {}\nexec sleep 60\n", proof.display()))
-        .unwrap();
-    fs::set_permissions(path("elsewhere/shim"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(path(program), format!("#!/bin/sh\necho \"$@\" > {}\nexec sleep 60\n", proof.display())).unwrap();
+    fs::set_permissions(path(program), fs::Permissions::from_mode(0o755)).unwrap();
     bed
 }
 
@@ -191,4 +195,14 @@ fn whose_root_is_the_rootfs_of_the_bundle_is_told() {
     assert_eq!(rooted(std::process::id()), Answer::Rooted(false));
     // One that has ended has none that would be wrong.
     assert_eq!(rooted(u32::MAX), Answer::Rooted(true));
+}
+
+#[test]
+fn a_program_that_the_other_side_could_have_made_is_not_started() {
+    for program in ["state/default/web/shim", "state/shim", "root/default/shim"] {
+        let bed = bed_of(program);
+        bed.intend();
+        let socket = listener(&bed.scratch.path().join("sockets/web"));
+        bed.starts_nothing(bed.arguments(), &socket);
+    }
 }
