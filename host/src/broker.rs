@@ -12,7 +12,7 @@
 //! mark; end (`SIGTERM`, `SIGKILL`) one that runs there; tell whether one has its root there; have
 //! the runtime on record show or delete the container; start the bundle's shim. Each comes with a
 //! handle of the bundle, which is checked: a directory of ours, two levels below the state
-//! directory that was named at the start. No request carries a path, a program or a signal's number.
+//! directory that was named at the start. No request names a place to act on, a program or a signal.
 //! What the broker needs beyond the handle it finds itself; the runtime it runs lies outside the
 //! directories that the confined process can write.
 //!
@@ -31,6 +31,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use crate::privileged::{Client, Domain, Privileged, serve};
 #[cfg(feature = "shim")]
 use crate::shim::Starter;
-use crate::sys::{Side, fork};
+use crate::sys::{Side, close_all_but, fork, survive_signals};
 
 /// A broker, which ends when nobody has it any more.
 #[derive(Clone, Debug)]
@@ -58,8 +59,10 @@ impl Broker {
 
     /// Starts a broker that also starts the shims of a bundle manager that will be set up so.
     ///
-    /// They are started by these options, whatever those that a later call names; only its `timeout`
-    /// matters. Without a `monitor` the broker takes its part, until it ends.
+    /// They are started by these options. Those of a later [`start_shim`](crate::Dunnage::start_shim)
+    /// have to agree in `publisher`, `debug` and `settings`, which the policy is told; of the rest only
+    /// its `timeout` matters, and nobody calls `on_exit`. Without a `monitor` the broker takes its
+    /// part, until it ends.
     ///
     /// # Errors
     ///
@@ -80,10 +83,9 @@ impl Broker {
         match fork()? {
             Side::Parent(child) => Ok(Self(Arc::new(Client::new(ours, Some(child))))),
             Side::Child => {
-                drop(ours);
                 // Whatever happens, what comes after in the parent is not for the child to do.
                 let served = catch_unwind(AssertUnwindSafe(|| {
-                    leave();
+                    leave(&theirs);
                     serve(&theirs, domain)
                 }));
                 std::process::exit(i32::from(!matches!(served, Ok(Ok(())))));
@@ -96,13 +98,16 @@ impl Broker {
     }
 }
 
-/// Leaves the terminal, whose signals are not meant for us, and the streams, whose readers wait for
-/// them to be closed.
-fn leave() {
+/// Leaves the terminal and the streams, whose readers wait for them to be closed, and everything
+/// else that is open. Signals that are meant for the program reach it too, from whoever sends them to
+/// all processes of a service; the broker ends when the program does, and not before.
+fn leave(socket: &OwnedFd) {
     let _ = rustix::process::setsid();
     if let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdin(&null);
         let _ = rustix::stdio::dup2_stdout(&null);
         let _ = rustix::stdio::dup2_stderr(&null);
     }
+    close_all_but(socket);
+    survive_signals();
 }

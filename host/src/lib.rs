@@ -70,8 +70,9 @@
 //! | `shim stop` | the same, sockets: remove | `dac_read_search` | yes |
 //! | `delete` | state, root, sockets: remove | `dac_override`, `fowner` | yes |
 //! | `bench cycle`, `recover` | as `create` and `delete` | as both | yes |
-//! | `shim start` | state, root, sockets: write | `dac_override` | yes, starts shims |
-//! | `run` | state, root, sockets: write | as `create` and `delete` | yes, starts shims |
+//! | `shim start` | state, root, sockets: write, remove | `dac_override` | yes, starts shims |
+//! | `run` | the same | as `create` and `delete` | yes, starts shims |
+//! | what `run --detach --rm` leaves | as `delete` | as `delete` | yes |
 //! | `bench run`, monitors, shims | everything | all | not confined |
 //!
 //! All that are confined have `no_new_privs` and a list of allowed system calls; what is not on it
@@ -95,7 +96,7 @@
 //! | `host/src/shim/local/process.rs` | 1 | real-time signals have no names |
 //! | `host/src/shim/monitor.rs` | 1 | giving back the memory of code that has run |
 //! | `host/src/sys/descriptors.rs` | 3 | descriptors that are inherited, waited for, or not passed on |
-//! | `host/src/sys/fork.rs` | 1 | splitting this process before it confines itself |
+//! | `host/src/sys/fork.rs` | 3 | splitting this process before it confines itself; leaving what the copy inherits |
 //! | `host/src/sys/spawn.rs` | 6 | choosing the descriptors of a child |
 
 mod bindings;

@@ -115,12 +115,13 @@ impl Shim {
     /// # Errors
     ///
     /// [`NotFound`](ErrorKind::NotFound) without the bundle; if the process cannot be looked at.
-    pub fn is_rooted_in_bundle(&self, pid: u32) -> Result<bool> {
-        let rooted = || {
-            let bundle = open_bundle(&self.inner, &self.id)?;
-            self.inner.config.privileged.is_rooted(pid, &bundle).at_step(Step::RunTask)
-        };
-        rooted().map_err(|error| error.during(|| format!("run {}", self.id)))
+    pub async fn is_rooted_in_bundle(&self, pid: u32) -> Result<bool> {
+        let (inner, id) = (Arc::clone(&self.inner), self.id.clone());
+        blocking(move || {
+            let bundle = open_bundle(&inner, &id)?;
+            inner.config.privileged.is_rooted(pid, &bundle).at_step(Step::RunTask)
+        })
+        .await
     }
 
     /// Ends the shim, waits until it has ended, and removes its socket. Its container keeps
@@ -226,7 +227,8 @@ impl std::fmt::Debug for Shim {
 impl Dunnage {
     /// Starts the shim of a bundle, and connects to it. Similar to `ShimRemote` of containerd.
     ///
-    /// Needs a tokio runtime with I/O and time. If it fails nothing is left of the attempt, or the
+    /// With a [`broker`](crate::broker) that starts it, its options matter, and few of these. Needs a
+    /// tokio runtime with I/O and time. If it fails nothing is left of the attempt, or the
     /// error names it. A shim that nobody waits for any more, because the future was dropped, is
     /// removed as soon as it is up.
     ///

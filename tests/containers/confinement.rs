@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use dunnage_tests::containers::{Base, Node, each_shim, possible};
 use dunnage_tests::{run, strace};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// What would have been inherited.
 const FIELDS: [&str; 6] = ["CapBnd", "CapPrm", "CapEff", "CapInh", "NoNewPrivs", "Seccomp"];
@@ -76,6 +77,10 @@ fn privileged_who_runs_a_container_is_confined() {
         let broker: Vec<_> = children(child.id());
         assert_eq!(broker.len(), 1);
         assert_eq!(of(broker[0]), of("self"));
+        // It keeps nothing of what was open: not the spec, which may lie where somebody unmounts.
+        let open = fs::read_dir(format!("/proc/{}/fd", broker[0])).expect("its descriptors");
+        let open: Vec<_> = open.map(|entry| fs::read_link(entry.expect("an entry").path()).expect("a link")).collect();
+        assert!(!open.iter().any(|path| path.extension().is_some_and(|extension| extension == "json")), "{open:?}");
         drop(child.stdin.take());
         assert!(child.wait().expect("its end").success());
         node.expect_nothing_left();
@@ -85,6 +90,93 @@ fn privileged_who_runs_a_container_is_confined() {
 fn children(pid: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its children");
     children.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
+}
+
+/// Whoever stops a service sends its signals to all of its processes.
+#[test]
+fn privileged_a_broker_outlives_signals() {
+    each_shim("privileged_a_broker_outlives_signals", |node| {
+        let mut child = node.command(Base::Plain, "web", &["/bin/cat"], &["--rm"]);
+        let mut child =
+            child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
+        child.stdin.as_mut().expect("its input").write_all(b"x").expect("a letter");
+        child.stdout.as_mut().expect("its output").read_exact(&mut [0]).expect("the letter");
+        for pid in children(child.id()).into_iter().chain([child.id()]) {
+            signal(pid, Signal::TERM);
+        }
+        let ended = child.wait_with_output().expect("its end");
+        assert_eq!(ended.status.code(), Some(143), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+        node.expect_nothing_left();
+    });
+}
+
+/// One that is killed is missed, which is said, and what it was needed for can be done later.
+#[test]
+fn privileged_a_broker_that_is_killed_loses_nothing() {
+    each_shim("privileged_a_broker_that_is_killed_loses_nothing", |node| {
+        for delay in [0, 2, 4, 8, 16, 32, 64, 300] {
+            let mut child = node.command(Base::Plain, "web", &["/bin/sleep", "1000"], &["--rm"]);
+            let mut child = child.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("start");
+            thread::sleep(Duration::from_millis(delay));
+            children(child.id()).into_iter().for_each(|broker| signal(broker, Signal::KILL));
+            thread::sleep(Duration::from_millis(100));
+            // It may have ended by then.
+            if child.try_wait().expect("its state").is_none() {
+                signal(child.id(), Signal::TERM);
+            }
+            let ended = child.wait_with_output().expect("its end");
+            assert!(!ended.status.success(), "{delay}");
+            node.dunnage(["delete", "web", "--force"]).expect(0);
+            node.dunnage(["recover"]).expect(0);
+            for _ in 0..200 {
+                node.processes()
+                    .iter()
+                    .filter(|(_, line)| line.starts_with("runc init"))
+                    .for_each(|(pid, _)| signal(*pid, Signal::KILL));
+                if node.processes().is_empty() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            node.expect_only_cgroups_left();
+        }
+    });
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+    // It may be gone by itself.
+    let _ = kill_process(pid, signal);
+}
+
+/// A program of the shim's name, where a confined process could have put it.
+#[test]
+fn privileged_programs_in_a_bundle_are_not_run() {
+    if !possible("privileged_programs_in_a_bundle_are_not_run") {
+        return;
+    }
+    let node = Node::new();
+    node.create("web", &["/bin/true"]);
+    let (bundle, proof) = (node.scratch.bundle("web"), node.scratch.path().join("proof"));
+    for program in ["containerd-shim", "shim"] {
+        fs::write(bundle.join(program), format!("#!/bin/sh\n: > {}\n", proof.display())).expect("a script");
+        fs::set_permissions(bundle.join(program), fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+    let here = bundle.join("shim");
+    for (program, path) in [
+        ("containerd-shim", ":."),
+        ("containerd-shim", ""),
+        ("./shim", "/usr/bin"),
+        (here.to_str().expect("UTF-8"), "/usr/bin"),
+    ] {
+        let mut command = node.scratch.command(["shim", "start", "web", "--shim-binary", program]);
+        let failed = run(command.env("PATH", path).current_dir("/"), []).expect(1);
+        assert!(failed.stderr.contains("cannot start the shim") || failed.stderr.contains("not trusted"), "{failed:?}");
+        assert!(!proof.exists(), "{program} {path}");
+    }
+    node.dunnage(["delete", "web"]).expect(0);
+    node.expect_nothing_left();
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(super) struct Run {
     start: super::shim::Starting,
 }
 
-/// Where the shim runs.
+/// Whose shim runs the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
     /// containerd's shim, in a process of its own

@@ -53,7 +53,7 @@ struct Made {
     files: bool,
     /// The FIFOs for the shim's log.
     fifos: bool,
-    /// A process, by a monitor that may not have lived to tell.
+    /// A process, by a monitor or a broker that may not have lived to tell.
     process: bool,
 }
 
@@ -160,7 +160,7 @@ impl Attempt {
         let arguments =
             crate::shims::start_arguments(&inner.policy, &inner.config, &bundle, &self.config, publisher, *debug)?;
         self.made.fifos = self.hold.work_dir.metadata_at(&Name::SHIM_STDOUT).is_err();
-        self.made.process = launcher.has_monitor();
+        self.made.process = launcher.has_monitor() || matches!(self.privileged, Privileged::Brokered(_));
         let Some(socket) = &self.socket else { return Err(no_identity(&self.hold.bundle)) };
         match &self.privileged {
             Privileged::InProcess => {
@@ -168,7 +168,7 @@ impl Attempt {
                 launcher.launch(self.hold.bundle.path(), arguments, &self.handles, socket, &mut self.record)
             }
             Privileged::Brokered(broker) => {
-                let process = broker.start_shim(&self.hold.bundle, arguments, socket)?;
+                let process = broker.start_shim(&self.hold.bundle, arguments, socket, options.timeout)?;
                 self.record.process = Some(process);
                 Ok((process, Keeper::Broker))
             }

@@ -61,7 +61,13 @@ pub(super) fn adjust_oom_score(pid: u32) -> Result<()> {
         .map_err(|error| failed(format!("cannot read /proc/self/oom_score_adj: {error}")))?;
     let score = ours.trim().parse::<i32>().unwrap_or(0).saturating_add(1).min(MOST);
     let file = format!("/proc/{pid}/oom_score_adj");
-    std::fs::write(&file, score.to_string()).map_err(|error| failed(format!("cannot write {file}: {error}")))
+    match std::fs::write(&file, score.to_string()) {
+        // It has ended by itself, which is for those to tell who wait for its answer.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+            Ok(())
+        }
+        written => written.map_err(|error| failed(format!("cannot write {file}: {error}"))),
+    }
 }
 
 fn failed(message: String) -> Error {

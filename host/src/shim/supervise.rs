@@ -42,14 +42,13 @@ impl Keeper {
 
     /// The same by a thread, which goes with this process.
     pub(super) fn look_after_on_thread(self, ending: Ending) -> Result<()> {
-        let started = match self {
-            // What is left of it when it ends goes with this process too.
-            Self::Monitor(_) | Self::Broker => return Ok(()),
-            Self::Ourselves(started) => started,
-        };
-        let watching = std::thread::Builder::new().spawn(move || {
-            monitor::watch(started, &ending.handles);
-            ending.note(Waiting::patiently());
+        let watching = std::thread::Builder::new().spawn(move || match self {
+            Self::Monitor(mut monitor) => drop(monitor.wait()),
+            Self::Ourselves(started) => {
+                monitor::watch(started, &ending.handles);
+                ending.note(Waiting::patiently());
+            }
+            Self::Broker => {}
         });
         watching.map(drop).map_err(|error| failed("the end", &error))
     }
@@ -105,13 +104,15 @@ fn supervise(started: Started, attempt: &Attempt, on_exit: Option<Callback>) -> 
         let _ = child.wait();
         tasks.iter().for_each(JoinHandle::abort);
         // It goes on even if the runtime is shut down meanwhile.
-        let noted = tokio::task::spawn_blocking(move || {
+        let noted = super::on_thread(move || {
             ending.note(Waiting::patiently());
             if let Some(callback) = on_exit {
                 callback();
             }
         });
-        let _ = noted.await;
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "cannot note that a shim has ended");
+        }
     }))
 }
 

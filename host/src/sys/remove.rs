@@ -93,7 +93,9 @@ impl Walk<'_> {
         }
         let directory = match parent.open_own_directory(name) {
             // No handle is left for this level: further up there is.
-            Err(failure) if failure.errno() == Errno::MFILE && depth > 0 => return self.move_to_top(parent, name),
+            Err(failure) if matches!(failure.errno(), Errno::MFILE | Errno::NFILE) && depth > 0 => {
+                return self.move_to_top(parent, name);
+            }
             directory => directory?,
         };
         self.empty(&directory, depth + 1)?;

@@ -146,7 +146,7 @@ const CHANGING: &[c_long] = &[
 ];
 
 /// What talks to the broker, and to the runtime that it runs.
-const BROKER: &[c_long] = &[SYS_pipe2, SYS_recvmsg, SYS_sendmsg, SYS_wait4];
+const BROKER: &[c_long] = &[SYS_pipe2, SYS_recvmsg, SYS_sendmsg, SYS_shutdown, SYS_wait4];
 
 /// What talks to shims, once there is a socket.
 const DIALLING: &[c_long] = &[

@@ -54,7 +54,8 @@ impl<'a> Session<'a> {
         let request = request(task, &bundle, ends.as_ref())?;
         let init = Init::created(signals.interrupt(shim.client().create(&request)).await??);
         // What runc took of the spec is looked at, and not the spec: nothing of it runs yet.
-        if !shim.is_rooted_in_bundle(init.pid()).unwrap_or(true) {
+        let rooted = signals.interrupt(shim.is_rooted_in_bundle(init.pid())).await?;
+        if !rooted.inspect_err(|error| tracing::debug!(%error, "cannot look at its root")).unwrap_or(true) {
             let message = "the spec names a root file system of its own, and --rootfs would not be used; its root.path \
                 has to be \"rootfs\"";
             return Err(Failed::task(&format!("run {}", task.id), message).into());

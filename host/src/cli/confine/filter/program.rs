@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn exactly_the_listed_calls_are_allowed_after_few_steps() {
-        for needs in [Needs::Nothing, Needs::Creating, Needs::Cycling, Needs::Stopping { abstract_too: true }] {
+        for needs in [Needs::Nothing, Needs::Creating, Needs::Cycling, Needs::Running] {
             let calls = needed(needs);
             let program = compile(&calls).unwrap();
             for number in (0..1000).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
