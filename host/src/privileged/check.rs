@@ -44,6 +44,12 @@ impl Domain {
         }
     }
 
+    /// The state directory, as it was named at the start.
+    pub(super) fn state(&self) -> &Path {
+        let [state, _] = &self.theirs;
+        state
+    }
+
     /// The same, with shims to be started.
     #[cfg(feature = "shim")]
     pub(crate) fn with_starter(self, starter: Starter) -> Self {

@@ -19,8 +19,18 @@ use crate::error::{AtStep as _, Error, Step};
 use crate::sys::{Directory, End, Failure, Result, ShimProcess};
 
 /// The calls that an answer may blame: text from elsewhere does not become ours.
-const CALLS: [&str; 8] =
-    ["openat2", "pidfd_open", "pidfd_send_signal", "poll", "readdir", "readlinkat", "statx", "umount2"];
+const CALLS: [&str; 10] = [
+    "openat2",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "poll",
+    "read",
+    "readdir",
+    "readlinkat",
+    "sendmsg",
+    "statx",
+    "umount2",
+];
 
 /// How long an answer may take: the longest waits for runc, or for a mount that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);

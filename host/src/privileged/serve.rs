@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::check::{Bundle, Domain};
@@ -9,7 +10,7 @@ use super::wire::{Answer, REQUEST, Request, receive, send};
 use super::{Privileged, UNMOUNT_PATIENCE};
 use crate::error::ErrorKind;
 use crate::name::Name;
-use crate::sys::{ShimProcess, unmount_below};
+use crate::sys::{Failure, ShimProcess, unmount_below};
 
 /// How many processes an answer names at most.
 const PROCESSES: usize = 1024;
@@ -22,7 +23,13 @@ pub(crate) fn serve(socket: &impl AsFd, domain: &Domain) -> rustix::io::Result<(
             Err(why) => (Answer::Refused(why.to_owned()), None),
         };
         let fds: Vec<_> = handle.iter().map(AsFd::as_fd).collect();
-        send(socket, &answer, &fds)?;
+        match send(socket, &answer, &fds) {
+            Err(errno) if errno != Errno::PIPE && errno != Errno::CONNRESET => {
+                // That there was no room for its descriptors, for example, is an answer too.
+                send(socket, &Answer::from(Failure::new("sendmsg", domain.state(), errno)), &[])?;
+            }
+            sent => sent?,
+        }
     }
     Ok(())
 }
