@@ -49,6 +49,13 @@ impl Victim for Start {
             return self.judge_plain(bed, struck);
         }
         message(&struck.outcome, &[1, 6, 7], struck.cause(point))?;
+        // Our process and its broker may each have met the fault, so that taking back was in vain.
+        if struck.log.fired().len() > 1 && struck.outcome.stderr.contains("may still be running") {
+            bed.complete()?;
+            bed.delete()?;
+            bed.clean()?;
+            return started_anew(bed);
+        }
         not_started(bed)
     }
 
