@@ -126,7 +126,7 @@ fn creates_and_deletes_of_the_same_ids_run_into_each_other() {
             }
         });
         let rest = dunnage.list(Scope::All).unwrap();
-        for listed in &rest {
+        for listed in rest.iter() {
             assert!(listed.bundle.path().join("config.json").is_file() && listed.bundle.work_dir().is_dir());
             assert!(delete(&dunnage, listed.bundle.id()));
         }
@@ -153,7 +153,7 @@ fn nobody_ever_sees_half_a_bundle() {
                             Ok(found) => assert_eq!(found.listed.mode, 0o700),
                             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
                         }
-                        for listed in dunnage.list(Scope::All).unwrap() {
+                        for listed in dunnage.list(Scope::All).unwrap().iter() {
                             assert_eq!(listed.bundle.id(), &scratch::id("web"));
                         }
                         // A directory of that name has everything in it from the first moment on. It

@@ -7,6 +7,7 @@ mod hold;
 mod inspect;
 mod kept;
 mod lend;
+mod listing;
 mod lock;
 #[cfg(feature = "shim")]
 mod on_file;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub(crate) use self::create::names;
 pub use self::delete::Deletion;
 pub use self::inspect::{Inspection, Listed, Scope};
+pub use self::listing::Listing;
 #[cfg(feature = "shim")]
 pub(crate) use self::lock::{Locked, Waiting};
 #[cfg(feature = "shim")]
@@ -125,7 +127,7 @@ impl Dunnage {
     /// # Errors
     ///
     /// If the state directory or the namespace cannot be read. A missing one holds no bundles.
-    pub fn list(&self, scope: Scope<'_>) -> Result<Vec<Listed>> {
+    pub fn list(&self, scope: Scope<'_>) -> Result<Listing> {
         inspect::list(&self.0, scope).map_err(|error| error.during(|| "list bundles".to_owned()))
     }
 

@@ -126,7 +126,7 @@ mod sys;
 
 pub use bundle::{Bundle, BundleId, Incarnation, NoIncarnation};
 pub use bundles::{
-    Created, Deletion, Dunnage, Fate, Finding, Inspection, Leftover, Listed, RecoverOptions, Recovery, Scope,
+    Created, Deletion, Dunnage, Fate, Finding, Inspection, Leftover, Listed, Listing, RecoverOptions, Recovery, Scope,
 };
 pub use config::{Builder, GroupRanges};
 pub use error::{Error, ErrorKind, Result, Step};

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-pub(crate) use directory::{Directory, FileIdentity, Kind, Metadata, path_identity};
+pub(crate) use directory::{Directory, Entry, FileIdentity, Kind, Metadata, path_identity};
 pub(crate) use fork::{Side, close_all_but, fork, survive_signals};
 #[cfg(feature = "shim")]
 pub(crate) use listen::{Listening, dial_abstract, listen, peer_uid};

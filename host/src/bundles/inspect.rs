@@ -1,5 +1,6 @@
 //! Finding bundles: `load`, `list`, `inspect`. Nothing here writes.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,6 +9,7 @@ use rustix::io::Errno;
 use super::Inner;
 use super::create::names;
 use super::lend::Lendable;
+use super::listing::Listing;
 use super::lock::Waiting;
 use super::places::check_owner;
 use super::shim_record::ShimRecord;
@@ -16,7 +18,7 @@ use crate::error::{AtStep, Error, ErrorKind, Result, Step};
 use crate::filesystem::{Access, Lent};
 use crate::name::Name;
 use crate::privileged::Privileged;
-use crate::sys::{Crossing, Directory, Kind, ShimProcess};
+use crate::sys::{Crossing, Directory, Entry, Kind, ShimProcess};
 
 /// A bundle in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,41 +158,44 @@ pub(crate) fn find_shim(
     }
 }
 
-pub(super) fn list(inner: &Inner, scope: Scope<'_>) -> Result<Vec<Listed>> {
-    let namespaces = match scope {
-        Scope::Namespace(namespace) => vec![namespace.to_owned()],
-        Scope::All => all_namespaces(inner)?,
-    };
-    let mut bundles = Vec::new();
-    for namespace in namespaces {
-        match list_namespace(inner, &namespace) {
-            Ok(listed) => bundles.extend(listed),
-            // One broken namespace does not hide the others (defect D13).
-            Err(error) if scope == Scope::All => tracing::warn!(%error, "cannot list namespace {namespace:?}"),
-            Err(error) => return Err(error),
+pub(super) fn list(inner: &Inner, scope: Scope<'_>) -> Result<Listing> {
+    let mut listing = Listing::new(&inner.places);
+    match scope {
+        Scope::Namespace(namespace) => {
+            listing.begin(namespace);
+            list_namespace(inner, namespace, &mut listing)?;
+        }
+        Scope::All => {
+            for namespace in all_namespaces(inner)? {
+                listing.begin(&namespace);
+                // One broken namespace does not hide the others (defect D13).
+                if let Err(error) = list_namespace(inner, &namespace, &mut listing) {
+                    listing.take_back();
+                    tracing::warn!(%error, "cannot list namespace {namespace:?}");
+                }
+            }
         }
     }
-    Ok(bundles)
+    Ok(listing)
 }
 
-fn all_namespaces(inner: &Inner) -> Result<Vec<String>> {
+fn all_namespaces(inner: &Inner) -> Result<Vec<Box<str>>> {
     let Some(state) = inner.places.state.open()? else { return Ok(Vec::new()) };
     let found = directories(&state)?;
     // Whether a name is a namespace's is the policy's to say; the id is one that is always valid.
     let mut namespaces = Vec::new();
     for name in found {
-        if is_valid(inner, &BundleId::new(name.as_str(), "x"))? {
+        if is_valid(inner, &BundleId::new(&*name, "x"))? {
             namespaces.push(name);
         }
     }
     Ok(namespaces)
 }
 
-fn list_namespace(inner: &Inner, namespace: &str) -> Result<Vec<Listed>> {
+fn list_namespace(inner: &Inner, namespace: &str, listing: &mut Listing) -> Result<()> {
     inner.policy.check_identifiers(&inner.config, &BundleId::new(namespace, "x"))?;
     let (name, _) = names(&BundleId::new(namespace, "x"))?;
-    let Some(directory) = inner.places.state.namespace(&name)? else { return Ok(Vec::new()) };
-    let mut listed = Vec::new();
+    let Some(directory) = inner.places.state.namespace(&name)? else { return Ok(()) };
     for id in directories(&directory)? {
         let id = BundleId::new(namespace, id);
         if !is_valid(inner, &id)? {
@@ -200,14 +205,10 @@ fn list_namespace(inner: &Inner, namespace: &str) -> Result<Vec<Listed>> {
         match directory.metadata_at(&name) {
             // Deleted since it was listed.
             Err(failure) if failure.errno() == Errno::NOENT => {}
-            metadata => {
-                let metadata = metadata.at_step(Step::List)?;
-                let bundle = inner.places.bundle(&id);
-                listed.push(Listed { bundle, mode: metadata.mode, gid: metadata.gid, created: metadata.created });
-            }
+            metadata => listing.push(id.id(), &metadata.at_step(Step::List)?),
         }
     }
-    Ok(listed)
+    Ok(())
 }
 
 /// Whether the policy takes a namespace and an id.
@@ -220,15 +221,16 @@ pub(super) fn is_valid(inner: &Inner, id: &BundleId) -> Result<bool> {
 }
 
 /// The names of the directories in a directory, sorted, without hidden ones.
-fn directories(directory: &Directory) -> Result<Vec<String>> {
-    let mut names: Vec<String> = directory
-        .entries()
-        .at_step(Step::List)?
-        .into_iter()
-        .filter(|entry| !entry.name.is_hidden() && is_directory(directory, &entry.name, entry.kind))
-        .filter_map(|entry| entry.name.as_text().map(str::to_owned))
-        .collect();
-    names.sort();
+fn directories(directory: &Directory) -> Result<Vec<Box<str>>> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    let visited = directory.each_entry(|Entry { name, kind }| {
+        if !name.is_hidden() && is_directory(directory, &name, kind) {
+            names.extend(name.as_text().map(Box::from));
+        }
+        ControlFlow::Continue(())
+    });
+    visited.at_step(Step::List)?;
+    names.sort_unstable();
     Ok(names)
 }
 

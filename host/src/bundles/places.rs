@@ -45,9 +45,14 @@ impl Places {
 
     /// Where a bundle and its work directory lie. Only text.
     pub(crate) fn bundle(&self, id: &BundleId) -> Bundle {
-        let below = |base: &Base| base.path.join(id.namespace()).join(id.id());
-        Bundle { id: id.clone(), path: below(&self.state), work_dir: below(&self.root) }
+        bundle_below(&self.state.path, &self.root.path, id)
     }
+}
+
+/// The same below a state and a root directory.
+pub(super) fn bundle_below(state: &Path, root: &Path, id: &BundleId) -> Bundle {
+    let below = |base: &Path| base.join(id.namespace()).join(id.id());
+    Bundle { id: id.clone(), path: below(state), work_dir: below(root) }
 }
 
 /// Messages and answers show whole paths. Fails only without a current directory, and then the

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use dunnage::{Dunnage, Listed, Scope};
+use dunnage::shim::TaskStatus;
+use dunnage::{Dunnage, Listed, Listing, Scope};
 use serde::Serialize;
 
 use super::confine::{Needs, confine, confine_beside_broker};
 use super::failure::{Failed, exit_code, report};
 use super::global::{Global, Input};
-use super::output::{columns, pairs};
+use super::output::pairs;
 use super::shim::block_on;
 
 /// Create a bundle from an OCI spec
@@ -174,19 +175,16 @@ impl List {
         };
         let scope = if self.all_namespaces { Scope::All } else { Scope::Namespace(&global.namespace) };
         let dunnage = global.dunnage_beside(broker.as_ref(), if self.status { 8 } else { 1 })?;
-        let listed = dunnage.list(scope)?;
-        let mut items: Vec<Item> = listed.iter().map(Item::from).collect();
-        if self.status {
-            add_status(&dunnage, &listed, &mut items)?;
-        }
-        let printed = global.output.print(&items, |items| {
-            let rows: Vec<_> = items.iter().map(Item::row).collect();
-            let headings = ["NAMESPACE", "ID", "MODE", "GID", "CREATED", "BUNDLE", "STATUS"];
-            // The last column is empty without a status, and so is its heading.
-            let headings = headings.map(|heading| if heading == "STATUS" && !self.status { "" } else { heading });
-            columns(headings, &rows)
-        });
-        Ok(printed?)
+        let listing = dunnage.list(scope)?;
+        let statuses = if self.status { statuses(&dunnage, &listing)? } else { Vec::new() };
+        let items = || {
+            let statuses = statuses.iter().map(|status| Some(status.as_str())).chain(std::iter::repeat(None));
+            listing.iter().zip(statuses).map(|(listed, status)| Item { status, ..Item::from(&listed) })
+        };
+        let headings = ["NAMESPACE", "ID", "MODE", "GID", "CREATED", "BUNDLE", "STATUS"];
+        // The last column is empty without a status, and so is its heading.
+        let headings = headings.map(|heading| if heading == "STATUS" && !self.status { "" } else { heading });
+        Ok(global.output.print_each(items, headings, Item::row)?)
     }
 }
 
@@ -205,13 +203,9 @@ impl Item {
 }
 
 /// Asks all shims; those that are mute keep nobody waiting for long.
-fn add_status(dunnage: &Dunnage, listed: &[Listed], items: &mut [Item]) -> anyhow::Result<()> {
-    let ids: Vec<_> = listed.iter().map(|listed| listed.bundle.id().clone()).collect();
-    let answers = block_on(async { Ok(dunnage.task_statuses(&ids, STATUS_PATIENCE).await) })?;
-    for (item, status) in items.iter_mut().zip(answers) {
-        item.status = Some(status.as_str());
-    }
-    Ok(())
+fn statuses(dunnage: &Dunnage, listing: &Listing) -> anyhow::Result<Vec<TaskStatus>> {
+    let ids: Vec<_> = listing.iter().map(|listed| listed.bundle.id().clone()).collect();
+    block_on(async { Ok(dunnage.task_statuses(&ids, STATUS_PATIENCE).await) })
 }
 
 /// Show what there is to know about a bundle

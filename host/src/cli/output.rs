@@ -1,10 +1,10 @@
 //! Results: tables for people, JSON for programs.
 
-use std::io::{Error, ErrorKind, Write as _};
+use std::io::{BufWriter, Error, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Serialize, Serializer as _};
 
 use super::Failed;
 
@@ -28,6 +28,35 @@ impl Output {
             text.push('\n');
         }
         write_all(text.as_bytes())
+    }
+
+    /// Prints items as a JSON array, or else as rows under headings. They may be very many, so they are
+    /// made one by one, for a table twice.
+    pub(super) fn print_each<T, I, const N: usize>(
+        self,
+        items: impl Fn() -> I,
+        headings: [&str; N],
+        row: impl Fn(&T) -> [String; N],
+    ) -> Result<(), Failed>
+    where
+        T: Serialize,
+        I: Iterator<Item = T>,
+    {
+        check_open()?;
+        let mut output = BufWriter::new(std::io::stdout().lock());
+        let written = match self {
+            Self::Json => serde_json::Serializer::new(&mut output).collect_seq(items()).map_err(Error::from),
+            Self::Table => {
+                let columns = Columns::of(headings, items().map(|item| row(&item)));
+                let rows = items().map(|item| columns.line(row(&item).each_ref().map(String::as_str)));
+                std::iter::once(columns.line(headings))
+                    .chain(rows)
+                    .try_for_each(|line| output.write_all(printable(&line).as_bytes()))
+            }
+        };
+        let end = if self == Self::Json { "\n" } else { "" };
+        let written = written.and_then(|()| output.write_all(end.as_bytes())).and_then(|()| output.flush());
+        written.map_err(|error| Failed::output(&error))
     }
 }
 
@@ -55,21 +84,29 @@ pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failed> {
 
 /// Rows under headings, the columns aligned.
 pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = headings.map(str::len);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+    let columns = Columns::of(headings, rows.iter().cloned());
+    let lines = rows.iter().map(|row| columns.line(row.each_ref().map(String::as_str)));
+    std::iter::once(columns.line(headings)).chain(lines).collect()
+}
+
+/// The widths of columns.
+struct Columns<const N: usize>([usize; N]);
+
+impl<const N: usize> Columns<N> {
+    /// Those that hold all cells.
+    fn of(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Self {
+        Self(rows.fold(headings.map(str::len), |mut widths, row| {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+            widths
+        }))
     }
-    let line = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+
+    fn line(&self, cells: [&str; N]) -> String {
+        let padded = cells.iter().zip(self.0).map(|(cell, width)| format!("{cell:width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    let mut table = line(headings);
-    for row in rows {
-        table.push_str(&line(row.each_ref().map(String::as_str)));
     }
-    table
 }
 
 /// Names and values, the values aligned.
