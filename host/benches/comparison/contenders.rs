@@ -12,6 +12,9 @@ use crate::specs::Sample;
 /// The environment variable that names Go tools beside the one on the path, separated by colons.
 const GO_TOOLS: &str = "DUNNAGE_GO";
 
+/// The environment variable that names another build of the binary.
+const BINARY: &str = "DUNNAGE_BINARY";
+
 /// One that does the work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -177,9 +180,9 @@ pub(crate) fn all(scratch: &Path) -> anyhow::Result<Vec<Contender>> {
     Ok(contenders)
 }
 
-/// The binary, which cargo has built for this comparison.
+/// The binary: one that is named, or else the one that cargo has built for this comparison.
 pub(crate) fn dunnage() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_dunnage"))
+    std::env::var_os(BINARY).map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_dunnage")), PathBuf::from)
 }
 
 fn go_version(tool: &OsStr) -> Option<String> {
