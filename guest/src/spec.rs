@@ -6,8 +6,9 @@
 //! or a refusal, and what two readers could understand differently is refused.
 //!
 //! serde_json decides; a scan for what it overlooks in skipped values comes first and may only
-//! refuse.
+//! refuse. Before both, a quick reader goes over the spec, which may only accept.
 
+mod quick;
 mod reader;
 mod scan;
 mod task;
@@ -16,7 +17,7 @@ use alloc::format;
 use alloc::string::String;
 
 use self::reader::{Collect, List, Mapping};
-pub use self::task::{TaskSettings, task_settings};
+pub use self::task::{TaskSettings, quick_task_settings, task_settings, thorough_task_settings};
 
 /// As deep as Go reads (`maxNestingDepth` of `encoding/json`).
 pub const MAX_DEPTH: usize = 10_000;
@@ -70,6 +71,24 @@ pub struct Error {
 ///
 /// If the spec is not what Go would read, or could be read in two ways.
 pub fn remapped_gid(spec: &[u8]) -> Result<u32, Error> {
+    quick_remapped_gid(spec).map_or_else(|| thorough_remapped_gid(spec), Ok)
+}
+
+/// The answer of [`remapped_gid`], if the quick reader finds one.
+#[must_use]
+pub fn quick_remapped_gid(spec: &[u8]) -> Option<u32> {
+    let mut root = Root::default();
+    quick::mappings(spec, &mut root)?;
+    let host = root.0.map_or(0, |(host, _)| host);
+    (host != u32::MAX).then_some(host)
+}
+
+/// The same as [`remapped_gid`] without the quick reader.
+///
+/// # Errors
+///
+/// The same.
+pub fn thorough_remapped_gid(spec: &[u8]) -> Result<u32, Error> {
     let text = scan::check(spec)?;
     let mut root = Root::default();
     reader::mappings(text, &mut root)?;

@@ -3,5 +3,6 @@
 
 mod addresses;
 mod bundles;
+mod readers;
 mod start;
 mod vectors;

@@ -67,7 +67,8 @@ fn clean_environment(command: &mut Command) {
     }
 }
 
-/// Compiler flags that keep the machine's paths out of the component, and its memory small.
+/// Compiler flags that keep the machine's paths out of the component, make its memory small, and let
+/// it use vectors.
 fn flags(workspace: &Path) -> Result<OsString, String> {
     let sysroot = OsString::from(ask_rustc(&["--print", "sysroot"])?);
     let cargo_home = std::env::var_os("CARGO_HOME")
@@ -81,6 +82,7 @@ fn flags(workspace: &Path) -> Result<OsString, String> {
     // Stack, data, and room for a usual spec without growing. The host clears what a call has
     // touched, so memory that is never touched costs nothing.
     add(&[OsStr::new("-Clink-arg=--initial-memory=327680")]);
+    add(&[OsStr::new("-Ctarget-feature=+simd128")]);
     let workspace = workspace.as_os_str();
     let paths = [(cargo_home.as_deref(), "/cargo"), (Some(&*sysroot), "/rust"), (Some(workspace), "/dunnage")];
     for (from, to) in paths {

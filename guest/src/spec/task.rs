@@ -3,8 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::reader::{self, Collect, List, Mapping};
-use super::{Error, Fault, scan};
+use super::reader::{self, Collect, List, Mapping, Process};
+use super::{Error, Fault, quick, scan};
 
 /// What the caller of a shim has to know of a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +26,50 @@ pub struct TaskSettings {
 /// If the spec is not what Go would read, or could be read in two ways, or if the user or the group
 /// has no id on the host.
 pub fn task_settings(spec: &[u8]) -> Result<TaskSettings, Error> {
+    quick_task_settings(spec).map_or_else(|| thorough_task_settings(spec), Ok)
+}
+
+/// The answer of [`task_settings`], if the quick reader finds one.
+#[must_use]
+pub fn quick_task_settings(spec: &[u8]) -> Option<TaskSettings> {
+    let process = quick::process(spec)?;
+    let mut search = Search::new(process);
+    quick::mappings(spec, &mut search)?;
+    search.settings(process).ok()
+}
+
+/// The same as [`task_settings`] without the quick reader.
+///
+/// # Errors
+///
+/// The same.
+pub fn thorough_task_settings(spec: &[u8]) -> Result<TaskSettings, Error> {
     let text = scan::check(spec)?;
     // The mappings may stand before the ids. Reading twice needs no memory for them.
     let process = reader::process(text)?;
-    let mut search = Search { user: Id::new(process.uid), group: Id::new(process.gid) };
+    let mut search = Search::new(process);
     reader::mappings(text, &mut search)?;
-    Ok(TaskSettings {
-        terminal: process.terminal,
-        io_uid: search.user.on_host("uid", List::Users)?,
-        io_gid: search.group.on_host("gid", List::Groups)?,
-    })
+    search.settings(process)
 }
 
 /// The search for what two ids are mapped to.
 struct Search {
     user: Id,
     group: Id,
+}
+
+impl Search {
+    fn new(process: Process) -> Self {
+        Self { user: Id::new(process.uid), group: Id::new(process.gid) }
+    }
+
+    fn settings(&self, process: Process) -> Result<TaskSettings, Error> {
+        Ok(TaskSettings {
+            terminal: process.terminal,
+            io_uid: self.user.on_host("uid", List::Users)?,
+            io_gid: self.group.on_host("gid", List::Groups)?,
+        })
+    }
 }
 
 impl Collect for Search {

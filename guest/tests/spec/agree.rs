@@ -1,6 +1,8 @@
 //! The policy beside the oracle. The fuzz targets in `host/fuzz` include this too.
 
-use dunnage_policy::spec::{remapped_gid, task_settings};
+use dunnage_policy::spec::{
+    quick_remapped_gid, quick_task_settings, remapped_gid, task_settings, thorough_remapped_gid, thorough_task_settings,
+};
 
 use super::oracle;
 
@@ -8,6 +10,7 @@ use super::oracle;
 pub(crate) fn agree(input: &[u8]) -> Result<String, String> {
     let ruling = oracle::rule(input);
     let answer = remapped_gid(input);
+    readers_agree(input)?;
     let agrees = match &answer {
         Ok(gid) => ruling.refusals.is_empty() && ruling.original == Some(*gid),
         Err(error) => ruling.refusals.contains(&error.fault),
@@ -26,6 +29,7 @@ pub(crate) fn agree(input: &[u8]) -> Result<String, String> {
 pub(crate) fn agree_on_task(input: &[u8]) -> Result<String, String> {
     let (refusals, expected) = oracle::rule_task(input);
     let answer = task_settings(input);
+    readers_agree(input)?;
     let agrees = match &answer {
         Ok(found) => refusals.is_empty() && (found.terminal, found.io_uid, found.io_gid) == expected,
         Err(error) => refusals.contains(&error.fault),
@@ -38,4 +42,21 @@ pub(crate) fn agree_on_task(input: &[u8]) -> Result<String, String> {
         Ok(_) => "user".into(),
         Err(error) => format!("{:?}", error.fault),
     })
+}
+
+/// What the quick reader answers, the thorough one does too; it need not answer.
+pub(crate) fn readers_agree(input: &[u8]) -> Result<(), String> {
+    if let Some(quick) = quick_remapped_gid(input) {
+        let thorough = thorough_remapped_gid(input);
+        if thorough != Ok(quick) {
+            return Err(format!("quickly {quick}, but {thorough:?}: {}", input.escape_ascii()));
+        }
+    }
+    if let Some(quick) = quick_task_settings(input) {
+        let thorough = thorough_task_settings(input);
+        if thorough != Ok(quick) {
+            return Err(format!("quickly {quick:?}, but {thorough:?}: {}", input.escape_ascii()));
+        }
+    }
+    Ok(())
 }

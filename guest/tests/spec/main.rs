@@ -10,4 +10,6 @@ mod oracle;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod quick;
+#[cfg(test)]
 mod vectors;

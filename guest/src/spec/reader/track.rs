@@ -18,7 +18,7 @@ pub(in crate::spec) enum List {
 }
 
 impl List {
-    pub(super) fn named(name: &str) -> Self {
+    pub(in crate::spec) fn named(name: &str) -> Self {
         if name == Self::Users.name() { Self::Users } else { Self::Groups }
     }
 

@@ -1,0 +1,31 @@
+//! What kinds of bytes stand where in a block of 64 bytes.
+
+#[cfg(not(target_feature = "simd128"))]
+mod portable;
+#[cfg(target_feature = "simd128")]
+mod simd;
+
+#[cfg(not(target_feature = "simd128"))]
+pub(super) use self::portable::masks;
+#[cfg(target_feature = "simd128")]
+pub(super) use self::simd::masks;
+
+pub(super) const SIZE: usize = 64;
+pub(super) type Block = [u8; SIZE];
+
+/// A bit for each byte of a block, the lowest for the first one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Masks {
+    pub(super) quotes: u64,
+    pub(super) backslashes: u64,
+    /// Brackets, commas and colons, and now and then a byte that no number and no literal holds:
+    /// outside strings it is wrong either way.
+    pub(super) operators: u64,
+    /// Spaces and control characters.
+    pub(super) blanks: u64,
+    /// Tabs and line breaks.
+    pub(super) line_controls: u64,
+    /// Whether there is any other control character.
+    pub(super) has_other_controls: bool,
+    pub(super) is_ascii: bool,
+}
