@@ -51,7 +51,7 @@ impl Sandbox {
             // What a call has touched is cleared by hand up to here: cheaper than giving the pages
             // back to the kernel and faulting them in again. Since Linux 6.7 the kernel says which
             // pages those are.
-            .linear_memory_keep_resident(512 << 10)
+            .linear_memory_keep_resident(4 << 20)
             .table_keep_resident(16 << 10)
             .pagemap_scan(Enabled::Auto)
             .max_unused_warm_slots(calls);
