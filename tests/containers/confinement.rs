@@ -99,7 +99,9 @@ fn privileged_a_broker_outlives_signals() {
         let mut child = node.command(Base::Plain, "web", &["/bin/cat"], &["--rm"]);
         let mut child =
             child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
-        child.stdin.as_mut().expect("its input").write_all(b"x").expect("a letter");
+        // Open to the end, which would else be that of the container.
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(b"x").expect("a letter");
         child.stdout.as_mut().expect("its output").read_exact(&mut [0]).expect("the letter");
         for pid in children(child.id()).into_iter().chain([child.id()]) {
             signal(pid, Signal::TERM);
@@ -107,6 +109,7 @@ fn privileged_a_broker_outlives_signals() {
         let ended = child.wait_with_output().expect("its end");
         assert_eq!(ended.status.code(), Some(143), "{}", String::from_utf8_lossy(&ended.stderr));
         assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+        drop(input);
         node.expect_nothing_left();
     });
 }
