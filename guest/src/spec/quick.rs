@@ -5,8 +5,9 @@
 //! uncommon, it leaves to the other: `None` says nothing.
 
 mod block;
+mod grammar;
 mod scalar;
-mod skip;
+mod strings;
 mod tokens;
 
 use self::tokens::Tokens;
@@ -121,7 +122,7 @@ fn members(
                 seen |= 1 << index;
                 read(tokens, name, value)?;
             }
-            None => skip::value(tokens, value)?,
+            None => tokens.skip(value)?,
         }
         let next = tokens.next()?;
         match tokens.byte(next)? {

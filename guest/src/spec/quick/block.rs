@@ -18,9 +18,10 @@ pub(super) type Block = [u8; SIZE];
 pub(super) struct Masks {
     pub(super) quotes: u64,
     pub(super) backslashes: u64,
-    /// Brackets, commas and colons, and now and then a byte that no number and no literal holds:
-    /// outside strings it is wrong either way.
-    pub(super) operators: u64,
+    /// And now and then a byte that stands nowhere outside strings.
+    pub(super) brackets: u64,
+    pub(super) commas: u64,
+    pub(super) colons: u64,
     /// Spaces and control characters.
     pub(super) blanks: u64,
     /// Tabs and line breaks.

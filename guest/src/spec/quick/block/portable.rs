@@ -12,10 +12,10 @@ pub(in crate::spec::quick) fn masks(block: &Block) -> Masks {
     Masks {
         quotes: equal(b'"'),
         backslashes: equal(b'\\'),
-        operators: bits(words, |word| {
-            // A bracket that opens is one below the one that closes, but for the two bits below.
-            zeros((word | every(0x26)) ^ every(0x7f)) | zeros(word ^ every(b',')) | zeros(word ^ every(b':'))
-        }),
+        // What they differ in lies in the two bits and in 0x20.
+        brackets: bits(words, |word| zeros((word | every(0x26)) ^ every(0x7f))),
+        commas: equal(b','),
+        colons: equal(b':'),
         blanks,
         line_controls,
         has_other_controls: controls != line_controls,

@@ -16,7 +16,9 @@ pub(in crate::spec::quick) fn masks(block: &Block) -> Masks {
     Masks {
         quotes: bits(vectors, |vector| equal(vector, b'"')),
         backslashes: rare(vectors, |vector| equal(vector, b'\\')),
-        operators: bits(vectors, operators),
+        brackets: bits(vectors, brackets),
+        commas: bits(vectors, |vector| equal(vector, b',')),
+        colons: bits(vectors, |vector| equal(vector, b':')),
         blanks: bits(vectors, |vector| u8x16_le(vector, u8x16_splat(b' '))),
         line_controls,
         has_other_controls,
@@ -56,11 +58,10 @@ fn is_any_below(vector: v128, limit: u8) -> bool {
     v128_any_true(u8x16_lt(vector, u8x16_splat(limit)))
 }
 
-/// All brackets are among the last ten of ASCII, but for a bit that `[` and `]` lack.
+/// They are among the last ten of ASCII, but for a bit that `[` and `]` lack.
 #[inline]
-fn operators(vector: v128) -> v128 {
-    let brackets = i8x16_gt(v128_or(vector, u8x16_splat(0x20)), i8x16_splat(b'z' as i8));
-    v128_or(brackets, v128_or(equal(vector, b','), equal(vector, b':')))
+fn brackets(vector: v128) -> v128 {
+    i8x16_gt(v128_or(vector, u8x16_splat(0x20)), i8x16_splat(b'z' as i8))
 }
 
 fn controls(vectors: [v128; 4]) -> (u64, bool) {
