@@ -89,9 +89,10 @@ fn listener(at: &Path) -> OwnedFd {
 
 #[test]
 fn a_shim_is_started_as_was_said_beforehand() {
-    let bed = bed();
-    let socket = listener(&bed.scratch.path().join("sockets/web"));
     for runtime_root in ["/node", "/own", ""] {
+        // One for each: the end of a shim is noted when it has already been waited for.
+        let bed = bed();
+        let socket = listener(&bed.scratch.path().join("sockets/web"));
         bed.intend();
         let mut arguments = bed.arguments();
         if !runtime_root.is_empty() {
