@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rustix::process::Signal;
 
-use super::cgroup::Cgroup;
 use super::ending::Ending;
 use super::launch::Handles;
 use super::launcher::Launcher;
@@ -150,10 +149,6 @@ impl Attempt {
     }
 
     fn spawn(&mut self, inner: &Arc<Inner>, options: &StartOptions) -> Result<(Process, Keeper)> {
-        if let Some(cgroup) = &options.cgroup {
-            // Refused for what it is, whoever moves the shim there.
-            Cgroup::find(cgroup)?;
-        }
         let launcher = Launcher::new(options, &inner.config)?;
         let bundle = inner.places.bundle(&BundleId::new(&self.config.namespace, self.id()));
         let Launcher { publisher, debug, .. } = &launcher;
