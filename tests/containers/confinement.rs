@@ -188,12 +188,7 @@ fn privileged_who_removes_a_container_is_confined() {
         run(&mut node.command(Base::Plain, "web", &["/bin/sleep", "2"], &["--rm", "--detach"]), []).expect(0);
         let remover = called(node, "dunnage-remover").find(|pid| !children(*pid).is_empty()).expect("a remover");
         expect_confined(remover, DELETES);
-        for _ in 0..500 {
-            if !node.scratch.bundle("web").exists() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
+        node.wait_for_removal("web");
         node.expect_nothing_left();
     });
 }

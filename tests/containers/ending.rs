@@ -180,12 +180,7 @@ fn privileged_a_remover_keeps_nothing_of_its_caller() {
             node.processes().into_iter().find(|(_, line)| line.starts_with("dunnage-remover")).expect("a remover");
         assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).expect("its directory"), std::path::Path::new("/"));
         assert!(!fs::exists(format!("/proc/{pid}/fd/{}", kept.as_raw_fd())).expect("its descriptors"));
-        for _ in 0..500 {
-            if !node.scratch.bundle("web").exists() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
+        node.wait_for_removal("web");
         node.expect_nothing_left();
     });
 }

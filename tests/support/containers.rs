@@ -215,6 +215,16 @@ impl Node {
         found
     }
 
+    /// Waits until a bundle is gone, for some seconds.
+    pub fn wait_for_removal(&self, id: &str) {
+        for _ in 0..500 {
+            if !self.scratch.bundle(id).exists() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     /// Insists that no mount, process, cgroup, socket or file is left of any container.
     #[track_caller]
     pub fn expect_nothing_left(&self) {
