@@ -5,6 +5,7 @@ mod lent;
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use wasmtime::component::Resource;
 
 pub(crate) use self::context::{CallError, Context, Made, Stop};
@@ -13,7 +14,7 @@ pub use self::lent::DirectoryResource;
 pub(crate) use self::lent::{Access, Lent};
 use crate::bindings::dunnage::bundle::filesystem::{ErrorCode, Host, HostDirectory, HostSpec};
 use crate::spec::Spec;
-use crate::sys::{Crossing, Directory};
+use crate::sys::{Crossing, Directory, Failure};
 
 /// The permission bits that a directory and a file of a bundle have at most.
 pub(crate) const DIRECTORY_MODE: u32 = 0o711;
@@ -122,14 +123,12 @@ impl HostDirectory for Context {
         Ok(())
     }
 
-    fn read_file_at(
-        &mut self,
-        directory: Resource<DirectoryResource>,
-        name: String,
-        limit: u64,
-    ) -> CallResult<Vec<u8>> {
-        let directory = self.directory(&directory)?;
+    fn read_file_at(&mut self, handle: Resource<DirectoryResource>, name: String, limit: u64) -> CallResult<Vec<u8>> {
+        let directory = self.directory(&handle)?;
         let name = self.name(&name)?;
+        if self.surely_lacks(&handle, &name)? {
+            return Err(Failure::new("getdents64", directory.path_of(&name), Errno::NOENT).into());
+        }
         let content = directory.read_file(&name, limit.min(self.bytes_left()))?;
         self.count_bytes(content.len() as u64)?;
         Ok(content)

@@ -97,10 +97,12 @@ impl Site {
 
     fn open_in(bundles: Arc<Directory>, work_dirs: Arc<Directory>, name: &Name, waiting: Waiting) -> Result<Self> {
         let (work_dir, made_work_dir) = open_work_dir(&work_dirs, name, waiting)?;
-        let staging = match bundles.metadata_at(name) {
-            Err(failure) if failure.errno() == Errno::NOENT => Staging::make(&bundles, name),
+        // Of a bundle with this name there would be a work directory; if not, publishing refuses.
+        let taken = if made_work_dir { Ok(false) } else { is_taken(&bundles, name) };
+        let staging = match taken {
+            Ok(true) => Err(exists(&bundles, name)),
+            Ok(false) => Staging::make(&bundles, name),
             Err(failure) => Err(Error::from_failure(Step::Stage, &failure)),
-            Ok(_) => Err(exists(&bundles, name)),
         };
         match staging {
             Ok(staging) => Ok(Self {
@@ -182,13 +184,20 @@ pub(crate) fn names(id: &BundleId) -> Result<(Name, Name)> {
     Ok((checked("namespace", id.namespace())?, checked("id", id.id())?))
 }
 
-/// Opens the work directory, or makes it. One that is there is used as it is.
+fn is_taken(bundles: &Directory, name: &Name) -> crate::sys::Result<bool> {
+    match bundles.metadata_at(name) {
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(false),
+        found => found.map(|_| true),
+    }
+}
+
+/// Makes the work directory, or opens it. One that is there is used as it is.
+///
+/// Making comes first: to look for a name that nothing has takes the lock of the directory it would
+/// lie in, and whoever waits for that one while others make and remove bundles waits for
+/// milliseconds (`rwsem` lets writers pass readers).
 pub(super) fn open_work_dir(work_dirs: &Directory, name: &Name, waiting: Waiting) -> Result<(Locked, bool)> {
     loop {
-        if let Some(found) = Locked::open(work_dirs, name, waiting, Step::OpenWorkDir)? {
-            check_owner(&found, found.metadata(), Step::OpenWorkDir)?;
-            return Ok((found, false));
-        }
         match work_dirs.create_directory(name, PASSABLE) {
             Err(failure) if failure.errno() == Errno::EXIST => {}
             Err(failure) => return Err(Error::from_failure(Step::OpenWorkDir, &failure)),
@@ -198,6 +207,10 @@ pub(super) fn open_work_dir(work_dirs: &Directory, name: &Name, waiting: Waiting
                     return Ok((locked, true));
                 }
             }
+        }
+        if let Some(found) = Locked::open(work_dirs, name, waiting, Step::OpenWorkDir)? {
+            check_owner(&found, found.metadata(), Step::OpenWorkDir)?;
+            return Ok((found, false));
         }
     }
 }

@@ -147,20 +147,32 @@ impl Base {
         open_base: impl FnOnce(&Self) -> Result<Option<Arc<Directory>>>,
     ) -> Result<Option<(Arc<Directory>, Metadata)>> {
         let path = self.path.join(namespace.as_path());
-        let (directory, metadata) = match self.kept.get(&path) {
-            Some(kept) => kept,
-            None => {
-                let Some(base) = open_base(self)? else { return Ok(None) };
-                let directory = match base.open_directory(namespace, Crossing::Allowed) {
-                    Err(failure) if failure.errno() == Errno::NOENT => return Ok(None),
-                    result => Arc::new(result.at_step(Step::OpenNamespace)?),
-                };
-                let metadata = directory.metadata().at_step(Step::OpenNamespace)?;
-                self.kept.keep(path, &directory);
-                (directory, metadata)
-            }
-        };
+        let parent = || open_base(self);
+        let found = self.kept_or_open(&path, namespace, Crossing::Allowed, Step::OpenNamespace, parent)?;
+        let Some((directory, metadata)) = found else { return Ok(None) };
         check_owner(&directory, &metadata, Step::OpenNamespace)?;
+        Ok(Some((directory, metadata)))
+    }
+
+    /// A directory in this one, and what it is now, or `None` if there is none.
+    pub(super) fn kept_or_open(
+        &self,
+        path: &Path,
+        name: &Name,
+        crossing: Crossing,
+        step: Step,
+        parent: impl FnOnce() -> Result<Option<Arc<Directory>>>,
+    ) -> Result<Option<(Arc<Directory>, Metadata)>> {
+        if let Some(kept) = self.kept.get(path) {
+            return Ok(Some(kept));
+        }
+        let Some(parent) = parent()? else { return Ok(None) };
+        let directory = match parent.open_directory(name, crossing) {
+            Err(failure) if failure.errno() == Errno::NOENT => return Ok(None),
+            result => Arc::new(result.at_step(step)?),
+        };
+        let metadata = directory.metadata().at_step(step)?;
+        self.kept.keep(path.to_owned(), &directory);
         Ok(Some((directory, metadata)))
     }
 }

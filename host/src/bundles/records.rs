@@ -16,22 +16,22 @@ impl Base {
     /// The directory `.dunnage/<names…>`, or `None` if it is not there. Changes nothing, so one
     /// that others can write to is refused.
     pub(crate) fn records(&self, below: &[Name]) -> Result<Option<Arc<Directory>>> {
-        let Some(mut directory) = self.open()? else { return Ok(None) };
+        let (mut directory, mut path) = (None::<Arc<Directory>>, self.path().to_owned());
         for name in [Name::RECORDS].iter().chain(below) {
-            directory = match directory.open_directory(name, Crossing::Refused) {
-                Err(failure) if failure.errno() == Errno::NOENT => return Ok(None),
-                result => Arc::new(result.at_step(self.step)?),
-            };
-            let found = directory.metadata().at_step(self.step)?;
-            check_owner(&directory, &found, self.step)?;
+            path.push(name.as_path());
+            let parent = || directory.take().map_or_else(|| self.open(), |parent| Ok(Some(parent)));
+            let found = self.kept_or_open(&path, name, Crossing::Refused, self.step, parent)?;
+            let Some((next, found)) = found else { return Ok(None) };
+            check_owner(&next, &found, self.step)?;
             if found.mode & WRITABLE != 0 {
-                let path = directory.path();
+                let path = next.path();
                 let message =
                     format!("others can write to {0} (mode {1:04o}); try: chmod 0700 {0}", path.display(), found.mode);
                 return Err(Error::new(ErrorKind::Untrusted, self.step, message).at(path));
             }
+            directory = Some(next);
         }
-        Ok(Some(directory))
+        Ok(directory)
     }
 
     /// The directory `.dunnage/<names…>`, made if it is missing, narrowed if it is too open.

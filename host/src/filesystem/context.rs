@@ -141,6 +141,11 @@ impl Context {
         Ok(self.table.get(handle).map_err(unknown_handle)?.0.is_none())
     }
 
+    /// Whether it can be told without another system call that there is no such entry.
+    pub(super) fn surely_lacks(&self, handle: &Resource<DirectoryResource>, name: &Name) -> wasmtime::Result<bool> {
+        Ok(self.is_lent(handle)? && self.lent.surely_lacks(name))
+    }
+
     pub(super) fn check_writable(&self, directory: &Directory) -> Result<(), CallError> {
         match self.lent.access() {
             Access::Build => Ok(()),

@@ -1,9 +1,14 @@
 //! The directory that is lent for a call: opened, or even made, only when the guest first uses it.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, Step};
+use crate::name::Name;
 use crate::sys::Directory;
+
+/// More entries than a bundle has, records included.
+const FEW: usize = 16;
 
 /// What the guest may do with what it was lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +34,17 @@ pub(crate) struct Lent {
     access: Access,
     opener: Option<Opener>,
     opened: Option<Arc<Directory>>,
+    /// What is in it, if it is read, and so few that it could be told at once.
+    listing: OnceCell<Option<Vec<Name>>>,
 }
 
 impl Lent {
     pub(crate) fn nothing() -> Self {
-        Self { access: Access::Read, opener: None, opened: None }
+        Self { access: Access::Read, opener: None, opened: None, listing: OnceCell::new() }
     }
 
     pub(crate) fn new(access: Access, opener: impl FnOnce() -> Result<Arc<Directory>> + Send + 'static) -> Self {
-        Self { access, opener: Some(Box::new(opener)), opened: None }
+        Self { access, opener: Some(Box::new(opener)), opened: None, listing: OnceCell::new() }
     }
 
     pub(super) fn access(&self) -> Access {
@@ -52,5 +59,45 @@ impl Lent {
         self.opened.clone().ok_or_else(|| {
             Error::new(ErrorKind::PolicyBroken, Step::Decide, "it used a directory that it was not lent")
         })
+    }
+
+    /// Whether it can be told without another system call that it has no entry of that name.
+    ///
+    /// Most bundles have no record of a shim, and a name that is not there is dear to look for: the
+    /// kernel makes an entry of its cache for it and throws that away again.
+    pub(super) fn surely_lacks(&self, name: &Name) -> bool {
+        if self.access != Access::Read {
+            return false;
+        }
+        let Some(directory) = &self.opened else { return false };
+        let listing = self.listing.get_or_init(|| directory.few_names(FEW).ok().flatten());
+        listing.as_ref().is_some_and(|listed| !listed.contains(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::ambient::open_trusted;
+
+    #[test]
+    fn only_a_short_listing_tells_what_is_not_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let lent = |access| {
+            let path = scratch.path().to_owned();
+            let mut lent = Lent::new(access, move || Ok(Arc::new(open_trusted(&path).unwrap())));
+            lent.open().unwrap();
+            lent
+        };
+        let (there, missing) = (Name::new("there").unwrap(), Name::new("missing").unwrap());
+        std::fs::write(scratch.path().join("there"), b"").unwrap();
+        let short = lent(Access::Read);
+        assert!(!short.surely_lacks(&there) && short.surely_lacks(&missing));
+        assert!(!lent(Access::Build).surely_lacks(&missing), "what is built changes");
+        assert!(!Lent::new(Access::Read, || unreachable!()).surely_lacks(&missing), "nothing is opened for it");
+        for number in 1..=FEW {
+            std::fs::write(scratch.path().join(number.to_string()), b"").unwrap();
+        }
+        assert!(!lent(Access::Read).surely_lacks(&missing));
     }
 }

@@ -199,6 +199,12 @@ impl Directory {
         self.list(usize::MAX)
     }
 
+    /// The names of all entries, if they are no more than that.
+    pub(crate) fn few_names(&self, most: usize) -> Result<Option<Vec<Name>>> {
+        let entries = self.list(most.saturating_add(1))?;
+        Ok((entries.len() <= most).then(|| entries.into_iter().map(|entry| entry.name).collect()))
+    }
+
     fn list(&self, most: usize) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         if most > 0 {
