@@ -1,5 +1,6 @@
 //! The bundle manager: create, load, list, inspect, delete.
 
+mod busy;
 mod create;
 mod delete;
 #[cfg(feature = "shim")]
@@ -52,6 +53,7 @@ use crate::error::Result;
 use crate::policy::{Policy, PolicyReport};
 use crate::shims::{Endpoint, ShimConfig, ShimOptions};
 use crate::spec::{Spec, TaskSettings};
+use crate::turns::Turns;
 
 /// A bundle manager: one state directory, one root directory, one policy.
 ///
@@ -65,12 +67,18 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) places: Places,
     pub(crate) policy: Policy,
+    turns: Option<Turns>,
 }
 
 impl Inner {
     /// The directory of the shims' sockets.
     pub(crate) fn socket_root(&self) -> &Path {
         &self.config.socket_root
+    }
+
+    /// A call that changes a bundle begins.
+    fn busy(&self) -> busy::Busy<'_> {
+        busy::Busy::new(self.turns.as_ref())
     }
 }
 
@@ -83,7 +91,8 @@ impl Dunnage {
     pub(crate) fn from_config(config: Config, load: impl FnOnce(&Config) -> Result<Policy>) -> Result<Self> {
         let policy = load(&config).map_err(|error| error.during(|| "start the policy".to_owned()))?;
         let places = Places::new(config.state.clone(), config.root.clone());
-        Ok(Self(Arc::new(Inner { config, places, policy })))
+        let turns = busy::turns(config.durable);
+        Ok(Self(Arc::new(Inner { config, places, policy, turns })))
     }
 
     /// Creates a bundle from a spec, and its work directory. Similar to `newBundle` of containerd.

@@ -1,15 +1,14 @@
 //! wasmtime as this crate uses it: its settings, and the limits of every call.
 
-mod slots;
 mod watchdog;
 
 use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
-use self::slots::Slots;
 use self::watchdog::{TICK, Watchdog};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::filesystem::Context;
 use crate::limits::Limits;
+use crate::turns::Turns;
 
 include!("engine/settings.rs");
 
@@ -23,7 +22,8 @@ const TABLES: u32 = 4;
 pub(crate) struct Sandbox {
     engine: Engine,
     watchdog: Watchdog,
-    slots: Slots,
+    /// As many as the pool has instances.
+    turns: Turns,
     deadline: u64,
     answer_bytes: usize,
 }
@@ -64,7 +64,7 @@ impl Sandbox {
         let watchdog = Watchdog::start(&engine).map_err(|error| fail(&error))?;
         // One tick more: the first one may come at once.
         let deadline = u64::try_from(limits.time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2);
-        Ok(Self { engine, watchdog, slots: Slots::new(calls), deadline: deadline.saturating_add(1), answer_bytes })
+        Ok(Self { engine, watchdog, turns: Turns::new(calls), deadline: deadline.saturating_add(1), answer_bytes })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -77,7 +77,7 @@ impl Sandbox {
         context: Context,
         call: impl FnOnce(&mut Store<Context>) -> wasmtime::Result<T>,
     ) -> (wasmtime::Result<T>, Context) {
-        let _slot = self.slots.take();
+        let _turn = self.turns.take();
         let _watch = self.watchdog.watch();
         let mut store = Store::new(&self.engine, context);
         store.limiter(|context| context);

@@ -123,6 +123,7 @@ pub mod shim;
 mod shims;
 mod spec;
 mod sys;
+mod turns;
 
 pub use bundle::{Bundle, BundleId, Incarnation, NoIncarnation};
 pub use bundles::{

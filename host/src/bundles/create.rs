@@ -30,7 +30,8 @@ pub(super) fn create(inner: &Arc<Inner>, id: &BundleId, spec: &Spec) -> Result<(
         let (inner, id) = (Arc::clone(inner), id.clone());
         move |waiting| Site::open(&inner, &id, waiting)
     };
-    let (built, site) = lend(Access::Build, open, |lent| inner.policy.create(&inner.config, id, spec, lent));
+    let mut busy = inner.busy();
+    let (built, site) = lend(&mut busy, Access::Build, open, |lent| inner.policy.create(&inner.config, id, spec, lent));
     let Some(mut site) = site else {
         let untouched = || Error::new(ErrorKind::PolicyBroken, Step::Verify, "the policy said yes and made nothing");
         return Err(built.err().unwrap_or_else(untouched));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::Inner;
+use super::busy::Busy;
 use super::create::names;
 use super::lend::{Lendable, lend};
 use super::lock::{Locked, Waiting};
@@ -39,15 +40,17 @@ pub(super) fn delete(inner: &Arc<Inner>, id: &BundleId, only: Option<Incarnation
         let (inner, id) = (Arc::clone(inner), id.clone());
         move |waiting| Target::open(&inner, &id, waiting)
     };
-    let (records, opened) = lend(Access::Read, open.clone(), |lent| inner.policy.delete(&inner.config, id, lent));
+    let mut busy = inner.busy();
+    let (records, opened) =
+        lend(&mut busy, Access::Read, open.clone(), |lent| inner.policy.delete(&inner.config, id, lent));
     let outcome = records.and_then(|records| {
         // A policy need not look at the bundle to have it deleted.
-        let target = opened.map_or_else(|| open(Waiting::patiently()), Ok)?;
+        let target = opened.map_or_else(|| busy.pause(|| open(Waiting::patiently())), Ok)?;
         // Under its lock, or somebody could put another one in its place meanwhile.
         if only.is_some_and(|only| only != Incarnation::of(target.bundle.metadata())) {
             return Ok(Deletion::default());
         }
-        target.delete(inner, id, &records, force)
+        target.delete(&mut busy, inner, id, &records, force)
     });
     match outcome {
         Err(error) if error.kind() == ErrorKind::NotFound => remove_orphan(inner, id),
@@ -61,6 +64,12 @@ pub(super) struct Target {
     bundles: Arc<Directory>,
     bundle: Locked,
     work: Option<WorkDir>,
+}
+
+/// What is on file about a shim.
+struct Shim {
+    pid: Option<u32>,
+    record: Option<ShimRecord>,
 }
 
 /// A work directory, locked.
@@ -92,6 +101,7 @@ impl Target {
 
     pub(super) fn delete(
         mut self,
+        busy: &mut Busy<'_>,
         inner: &Inner,
         id: &BundleId,
         records: &ShimRecords,
@@ -109,12 +119,14 @@ impl Target {
             }
             kept => kept?,
         };
-        if self.end_shim(inner, id, records, kept.as_ref(), force, &mut warnings)? {
+        if let Some(shim) = self.find_shim(records, kept.as_ref(), force, &mut warnings)?
+            && busy.pause(|| self.end_shim(inner, id, &shim, force))?
+        {
             // It may have mounted something while it lived.
             mounted = self.find_mounts()?;
         }
         if mounted {
-            unmount_rootfs(inner, &self.bundle)?;
+            busy.pause(|| unmount_rootfs(inner, &self.bundle))?;
         }
         if SABOTAGED && let Some(work) = self.work.take() {
             work.remove(&self.name)?;
@@ -158,17 +170,14 @@ impl Target {
         Ok(mounts.first().is_some())
     }
 
-    /// Refuses to delete under a running shim or container, or ends them if that is wanted; whether
-    /// it did.
-    fn end_shim(
+    /// What there is to know about the bundle's shim; `None` if none has ever been here.
+    fn find_shim(
         &self,
-        inner: &Inner,
-        id: &BundleId,
         records: &ShimRecords,
         kept: Option<&Kept>,
         force: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<bool> {
+    ) -> Result<Option<Shim>> {
         let record = match kept.map_or(Ok(None), |kept| kept.record_of(&self.bundle)) {
             Err(error) if force => {
                 warnings.push(error.to_string());
@@ -183,11 +192,14 @@ impl Target {
                 None
             }
         };
-        if record.is_none() && pid.is_none() && matches!(records.address, Ok(None)) {
-            // No shim has ever been here.
-            return Ok(false);
-        }
-        running::end(&inner.config.privileged, id, &self.bundle, pid, record.as_ref(), force)
+        let never = record.is_none() && pid.is_none() && matches!(records.address, Ok(None));
+        Ok((!never).then_some(Shim { pid, record }))
+    }
+
+    /// Refuses to delete under a running shim or container, or ends them if that is wanted; whether
+    /// it did.
+    fn end_shim(&self, inner: &Inner, id: &BundleId, shim: &Shim, force: bool) -> Result<bool> {
+        running::end(&inner.config.privileged, id, &self.bundle, shim.pid, shim.record.as_ref(), force)
     }
 
     /// Takes the bundle's name away: the commit of `delete`. The new name is unique, so that a

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use rustix::io::Errno;
 
 use super::Inner;
+use super::busy::Busy;
 use super::create::names;
 use super::lend::Lendable;
 use super::listing::Listing;
@@ -104,8 +105,9 @@ pub(super) fn inspect(inner: &Arc<Inner>, id: &BundleId) -> Result<Inspection> {
         let (inner, id) = (Arc::clone(inner), id.clone());
         move |_| open(&inner, &id).map(Found)
     };
-    let (records, opened) =
-        super::lend::lend(Access::Read, open.clone(), |lent| inner.policy.shim_records(&inner.config, id, lent));
+    let (records, opened) = super::lend::lend(&mut Busy::reading(), Access::Read, open.clone(), |lent| {
+        inner.policy.shim_records(&inner.config, id, lent)
+    });
     let records = records?;
     // The records and what follows are of one and the same bundle.
     let Found(directory) = opened.map_or_else(|| open(Waiting::Never), Ok)?;

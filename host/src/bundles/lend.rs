@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::busy::Busy;
 use super::lock::Waiting;
 use crate::error::{ErrorKind, Result};
 use crate::filesystem::{Access, Lent};
@@ -19,6 +20,7 @@ pub(super) trait Lendable: Send + 'static {
 /// A call of the policy holds one of few places and has little time, so nobody waits for a lock
 /// within it: if one is taken, the call is given up, the wait comes between, and it is made again.
 pub(super) fn lend<T, L: Lendable>(
+    busy: &mut Busy<'_>,
     access: Access,
     open: impl Fn(Waiting) -> Result<L> + Clone + Send + 'static,
     call: impl Fn(Lent) -> Result<T>,
@@ -32,10 +34,12 @@ pub(super) fn lend<T, L: Lendable>(
         &call,
     );
     match answer {
-        Err(error) if error.kind() == ErrorKind::Locked && opened.is_none() => match open(Waiting::patiently()) {
-            Ok(opened) => lend_once(access, Box::new(move || Ok(opened)), &call),
-            Err(error) => (Err(error), None),
-        },
+        Err(error) if error.kind() == ErrorKind::Locked && opened.is_none() => {
+            match busy.pause(|| open(Waiting::patiently())) {
+                Ok(opened) => lend_once(access, Box::new(move || Ok(opened)), &call),
+                Err(error) => (Err(error), None),
+            }
+        }
         answer => (answer, opened),
     }
 }

@@ -38,7 +38,7 @@ impl Job<'_> {
             return Ok(None);
         }
         self.removed_by(|| {
-            let deletion = target.delete(inner, id, &records, false)?;
+            let deletion = target.delete(&mut inner.busy(), inner, id, &records, false)?;
             deletion.warnings.iter().for_each(|warning| tracing::warn!("{id}: {warning}"));
             Ok(())
         })
