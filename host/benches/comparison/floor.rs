@@ -27,7 +27,8 @@ const DIRECTORY: AtFlags = AtFlags::REMOVEDIR;
 pub(crate) struct Floor {
     state: PathBuf,
     root: PathBuf,
-    top: OwnedFd,
+    records_path: PathBuf,
+    records: OwnedFd,
     bundles: OwnedFd,
     work_dirs: OwnedFd,
     spec: Vec<u8>,
@@ -39,10 +40,12 @@ impl Floor {
         let (bundles, work_dirs) = (state.join("default"), root.join("default"));
         fs::create_dir_all(&bundles)?;
         fs::create_dir_all(&work_dirs)?;
-        fs::create_dir_all(state.join(".dunnage"))?;
+        let records = state.join(".dunnage");
+        fs::create_dir_all(&records)?;
         let handle = |path: &Path| open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         Ok(Self {
-            top: handle(state)?,
+            records: handle(&records)?,
+            records_path: records,
             bundles: handle(&bundles)?,
             work_dirs: handle(&work_dirs)?,
             state: bundles,
@@ -83,7 +86,6 @@ impl Floor {
         self.check_places()?;
         let bundles = self.bundles.as_fd();
         let work_dir = make_locked(self.work_dirs.as_fd(), id, 0o711)?;
-        ensure!(stat_at(bundles, id).err() == Some(Errno::NOENT), "{id} is there already");
         let staging_name = self.hidden(id);
         let staging = make_locked(bundles, &staging_name, 0o700)?;
         fchown(&staging, None, Some(Gid::from_raw(GROUP)))?;
@@ -112,19 +114,16 @@ impl Floor {
         let bundles = self.bundles.as_fd();
         let work_dir = open_locked(self.work_dirs.as_fd(), id)?;
         let bundle = open_locked(bundles, id)?;
-        for record in ["address", "shim.pid"] {
-            let found = open_below(bundle.as_fd(), record, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
-            ensure!(found.err() == Some(Errno::NOENT), "a shim has been here");
-        }
         let rootfs = open_below(bundle.as_fd(), "rootfs", OFlags::DIRECTORY, Mode::empty())?;
+        // With what a bundle is made of in it, two entries leave no room for records of a shim.
         ensure!(entries(bundle.as_fd())? == 2, "something was put into the bundle");
         for name in ["config.json", "rootfs"] {
             let found = stat_at(bundle.as_fd(), name)?;
             ensure!(!found.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT), "{name} is mounted");
         }
         ensure!(entries(rootfs.as_fd())? == 0 && entries(work_dir.as_fd())? == 0, "something could be mounted");
-        let records = open_below(self.top.as_fd(), ".dunnage", OFlags::DIRECTORY, Mode::empty())?;
-        let shims = open_below(records.as_fd(), "shims", OFlags::DIRECTORY, Mode::empty());
+        check_place(&self.records_path)?;
+        let shims = open_below(self.records.as_fd(), "shims", OFlags::DIRECTORY, Mode::empty());
         ensure!(shims.err() == Some(Errno::NOENT), "a shim has been started");
 
         let trash = self.hidden(id);
@@ -138,11 +137,8 @@ impl Floor {
 
     /// The paths still lead to the directories that are held.
     fn check_places(&self) -> anyhow::Result<()> {
-        for path in [&self.state, &self.root] {
-            let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::ALL)?;
-            ensure!(found.stx_uid == 0 && found.stx_mode & 0o022 == 0, "{} is not safe", path.display());
-        }
-        Ok(())
+        check_place(&self.state)?;
+        check_place(&self.root)
     }
 
     /// A name that nobody else has.
@@ -158,6 +154,12 @@ impl Floor {
         }
         Ok(())
     }
+}
+
+fn check_place(path: &Path) -> anyhow::Result<()> {
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::ALL)?;
+    ensure!(found.stx_uid == 0 && found.stx_mode & 0o022 == 0, "{} is not safe", path.display());
+    Ok(())
 }
 
 fn mode(bits: u32) -> Mode {
