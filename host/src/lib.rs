@@ -52,6 +52,9 @@
 //! passes on what is not its own. Each call that may run at the same time
 //! ([`Limits::concurrent_calls`]) reserves about 4 GiB of address space (not memory).
 //!
+//! Calls that create or delete bundles take turns, a few for each core: more would only get into
+//! each other's way in the kernel. One that gets no turn within 100 ms goes ahead without.
+//!
 //! # Confinement
 //!
 //! The policy is confined by being WebAssembly. The binary confines itself as well, before it reads
