@@ -21,19 +21,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = shared_settings();
     let baseline = for_baseline(&mut config, &target)?;
     let engine = wasmtime::Engine::new(&config).map_err(|error| format!("{error:?}"))?;
-    let code = engine.precompile_component(component).map_err(|error| format!("{error:?}"))?;
-    std::fs::write(out.join("policy.cwasm"), code)?;
+    let mut code = engine.precompile_component(component).map_err(|error| format!("{error:?}"))?;
+    let page = page_size(&target);
+    code.resize(code.len().next_multiple_of(page), 0);
+    std::fs::write(out.join("policy.cwasm"), &code)?;
 
     let digest: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(
         out.join("policy.rs"),
         format!(
-            "/// The shipped policy, compiled.\n\
-             const POLICY_CODE: &[u8] = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/policy.cwasm\"));\n\
+            "/// Whole pages, which hold nothing else.\n\
+             #[repr(C, align({page}))]\n\
+             struct Pages([u8; {length}]);\n\
+             /// The shipped policy, compiled.\n\
+             static POLICY_CODE: Pages = Pages(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/policy.cwasm\")));\n\
              /// The digest of the component it was compiled from.\n\
              const POLICY_DIGEST: &str = \"sha256:{digest}\";\n\
              /// The oldest CPUs it runs on.\n\
-             const POLICY_BASELINE: &str = \"{baseline}\";\n"
+             const POLICY_BASELINE: &str = \"{baseline}\";\n",
+            length = code.len(),
         ),
     )?;
     Ok(())
@@ -59,6 +65,11 @@ fn for_baseline(config: &mut wasmtime::Config, target: &str) -> Result<String, B
         };
     }
     Ok(format!("{name} ({target})"))
+}
+
+/// The largest pages that kernels for a target have; its linkers align segments to as much.
+fn page_size(target: &str) -> usize {
+    if target.starts_with("x86_64-") { 4 << 10 } else { 64 << 10 }
 }
 
 /// Generates the modules of `shim::protocol` from `proto/`, without `protoc`.

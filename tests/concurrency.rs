@@ -102,6 +102,37 @@ fn several_managers_of_the_same_directories_agree() {
     });
 }
 
+/// One manager runs the policy's code where it lies in the program, the others a copy: whoever comes
+/// and goes takes nothing from those that are at work.
+#[test]
+fn managers_that_come_and_go_leave_the_others_their_code() {
+    within(PATIENCE, "managers that come and go", || {
+        let scratch = fast_scratch();
+        let decide = |dunnage: &Dunnage| assert_eq!(dunnage.remapped_gid(&specs::plain()).unwrap(), 0);
+        let (first, second) = (scratch.dunnage(), scratch.dunnage());
+        let stopped = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stopped.load(Ordering::Relaxed) {
+                    decide(&second);
+                }
+            });
+            decide(&first);
+            drop(first);
+            for _ in 0..50 {
+                let (third, fourth) = (scratch.dunnage(), scratch.dunnage());
+                thread::scope(|scope| {
+                    scope.spawn(|| decide(&third));
+                    decide(&fourth);
+                });
+                drop(third);
+                decide(&fourth);
+            }
+            stopped.store(true, Ordering::Relaxed);
+        });
+    });
+}
+
 /// Without phases: creates and deletes of the same ids run into each other at every step.
 #[test]
 fn creates_and_deletes_of_the_same_ids_run_into_each_other() {

@@ -2,7 +2,9 @@
 
 mod watchdog;
 
-use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use std::sync::Arc;
+
+use wasmtime::{CustomCodeMemory, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use self::watchdog::{TICK, Watchdog};
 use crate::error::{Error, ErrorKind, Result, Step};
@@ -29,7 +31,8 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) fn new(limits: &Limits) -> Result<Self> {
+    /// Code is made executable by `code_memory`, or else by wasmtime.
+    pub(crate) fn new(limits: &Limits, code_memory: Option<Arc<dyn CustomCodeMemory>>) -> Result<Self> {
         let fail = |what: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Unsupported, Step::LoadPolicy, format!("cannot set up the engine: {what}"))
         };
@@ -58,6 +61,7 @@ impl Sandbox {
         let mut config = shared_settings();
         // Frames have names that the policy chose, and errors go to people's terminals and logs.
         config.wasm_backtrace_max_frames(None);
+        config.with_custom_code_memory(code_memory);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config).map_err(|error| fail(&format!("{error:#}")))?;
         let answer_bytes = usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX);

@@ -95,7 +95,7 @@
 //! | `host/src/cli/file_size.rs` | 1 | a signal handler, so that a limit on files is an error |
 //! | `host/src/cli/output.rs` | 2 | noticing a closed standard output before Rust's runtime opens it |
 //! | `host/src/fuzzing.rs` | 2 | code compiled elsewhere is trusted blindly; only fuzz targets bring any |
-//! | `host/src/policy.rs` | 1 | loading the policy that was compiled into this binary |
+//! | `host/src/policy/shipped.rs` | 3 | loading the policy that was compiled into this binary, and letting it run where it lies |
 //! | `host/src/shim/local/process.rs` | 1 | real-time signals have no names |
 //! | `host/src/shim/monitor.rs` | 1 | giving back the memory of code that has run |
 //! | `host/src/sys/descriptors.rs` | 3 | descriptors that are inherited, waited for, or not passed on |

@@ -3,6 +3,7 @@
 mod answers;
 mod calls;
 mod report;
+mod shipped;
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,6 @@ use crate::filesystem::{Context, Stop};
 pub(crate) use self::answers::{ShimRecords, broken};
 pub(crate) use self::calls::Built;
 pub use self::report::PolicyReport;
-
-include!(concat!(env!("OUT_DIR"), "/policy.rs"));
 
 /// The interface that a policy may import, and those that it has to export.
 const IMPORTS: [&str; 1] = ["dunnage:bundle/filesystem@0.1.0"];
@@ -55,12 +54,17 @@ pub(crate) struct Policy {
 
 impl Policy {
     pub(crate) fn load(config: &Config) -> Result<Self> {
-        let sandbox = Sandbox::new(&config.limits)?;
-        let (component, digest) = match &config.policy {
-            PolicySource::Shipped => (shipped(&sandbox)?, POLICY_DIGEST.to_owned()),
-            PolicySource::File { path, digest } => (from_file(&sandbox, path, digest)?, digest.to_ascii_lowercase()),
-        };
-        Self::link(config, sandbox, component, digest)
+        match &config.policy {
+            PolicySource::Shipped => {
+                let (sandbox, component) = shipped::load(&config.limits)?;
+                Self::link(config, sandbox, component, shipped::DIGEST.to_owned())
+            }
+            PolicySource::File { path, digest } => {
+                let sandbox = Sandbox::new(&config.limits, None)?;
+                let component = from_file(&sandbox, path, digest)?;
+                Self::link(config, sandbox, component, digest.to_ascii_lowercase())
+            }
+        }
     }
 
     /// Makes a policy of a component.
@@ -79,16 +83,6 @@ impl Policy {
 
 fn rejected(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::PolicyRejected, Step::LoadPolicy, message)
-}
-
-#[expect(unsafe_code, reason = "wasmtime trusts compiled code blindly; these bytes are part of this very binary")]
-fn shipped(sandbox: &Sandbox) -> Result<Component> {
-    // SAFETY: `POLICY_CODE` was made by `build.rs` with the same wasmtime and is embedded in the
-    // binary; nothing from outside is ever deserialized.
-    let component = unsafe { Component::deserialize(sandbox.engine(), POLICY_CODE) };
-    component.map_err(|error| {
-        rejected(format!("the policy that was compiled for {POLICY_BASELINE} does not load on this machine: {error:#}"))
-    })
 }
 
 #[cfg(not(feature = "policy-file"))]

@@ -15,6 +15,8 @@ fn shared_settings() -> wasmtime::Config {
         // 4 GiB of address space for each instance, so that the code needs no bounds checks.
         .memory_reservation(1 << 32)
         .memory_guard_size(32 << 20)
-        .memory_init_cow(true);
+        .memory_init_cow(true)
+        // For debuggers and the like alone: a trap leaves a policy without it.
+        .native_unwind_info(false);
     config
 }

@@ -33,7 +33,7 @@ impl Policy {
             imports,
             exports,
             compiled_for: match self.source {
-                PolicySource::Shipped => super::POLICY_BASELINE,
+                PolicySource::Shipped => super::shipped::BASELINE,
                 PolicySource::File { .. } => "this machine",
             },
             limits: limits.clone(),
