@@ -8,6 +8,7 @@ mod failure;
 mod file_size;
 mod global;
 mod output;
+mod parse;
 mod policy;
 mod recover;
 mod run;
@@ -75,7 +76,7 @@ pub(crate) fn main() -> ExitCode {
     if called_as(SHIM) {
         return serve::main();
     }
-    let cli = match Cli::try_parse() {
+    let cli = match parse::parse() {
         Ok(cli) => cli,
         Err(error) => return failure::report_usage(&error),
     };
