@@ -30,7 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(
         out.join("policy.rs"),
         format!(
-            "/// Whole pages, which hold nothing else.\n\
+            "/// The largest size of a page.\n\
+             const PAGE: usize = {page};\n\
+             /// Whole pages, which hold nothing else.\n\
              #[repr(C, align({page}))]\n\
              struct Pages([u8; {length}]);\n\
              /// The shipped policy, compiled.\n\

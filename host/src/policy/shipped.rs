@@ -48,8 +48,8 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl Place {
     fn take() -> Option<Self> {
-        // What is made executable has to be whole pages, whatever their size on this machine.
-        let aligned = POLICY_CODE.0.as_ptr().addr().is_multiple_of(rustix::param::page_size());
+        // Older kernels and linkers may not align a program as it asks for.
+        let aligned = POLICY_CODE.0.as_ptr().addr().is_multiple_of(PAGE);
         // Made only if it is to be had: dropping one gives it back.
         (aligned && !TAKEN.swap(true, Ordering::Acquire)).then(|| Self(()))
     }
@@ -64,7 +64,7 @@ impl Drop for Place {
 
 impl CustomCodeMemory for Place {
     fn required_alignment(&self) -> usize {
-        rustix::param::page_size()
+        PAGE
     }
 
     fn publish_executable(&self, start: *const u8, length: usize) -> wasmtime::Result<()> {
