@@ -7,6 +7,7 @@ mod events;
 mod failure;
 mod file_size;
 mod global;
+mod log;
 mod output;
 mod parse;
 mod policy;
@@ -15,7 +16,6 @@ mod run;
 mod serve;
 mod shim;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -81,7 +81,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return failure::report_usage(&error),
     };
     let output = cli.global.output;
-    start_logging(cli.global.verbose);
+    log::start(cli.global.verbose);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, output),
@@ -120,21 +120,4 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 /// Whether this program was called by another name.
 fn called_as(name: &str) -> bool {
     std::env::args_os().next().is_some_and(|called| called == name)
-}
-
-fn start_logging(verbose: u8) {
-    let level = match verbose {
-        0 => tracing::Level::WARN,
-        1 => tracing::Level::INFO,
-        2 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .log_internal_errors(false)
-        .init();
 }
