@@ -45,7 +45,11 @@ pub(super) fn compile(calls: &Calls) -> Result<Program, TryFromIntError> {
     // Numbers mean something else to another architecture, as a machine of 64 bits may have of 32.
     let mut program = vec![load(ARCHITECTURE), jump(BPF_JEQ, OURS, 1, 0), answer(SECCOMP_RET_KILL_PROCESS)];
     program.push(load(NUMBER));
-    program.extend(search(&spans(calls)?)?);
+    let mut search = Search::default();
+    let start = search.among(&spans(calls)?)?;
+    // It is the one that was added last, and comes first.
+    search.place(start);
+    program.extend(search.backwards.into_iter().rev());
     Ok(program)
 }
 
@@ -68,20 +72,69 @@ fn spans(calls: &Calls) -> Result<Vec<(u32, Fate<'_>)>, TryFromIntError> {
     Ok(spans)
 }
 
-/// Finds the span of the number, which has been loaded: half of them lie below the middle one.
-fn search(spans: &[(u32, Fate<'_>)]) -> Result<Program, TryFromIntError> {
-    let (lower, upper) = spans.split_at(spans.len() / 2);
-    match upper {
-        [(middle, _), ..] if !lower.is_empty() => {
-            let below = search(lower)?;
-            let mut program = vec![jump(BPF_JGE, *middle, u8::try_from(below.len())?, 0)];
-            program.extend(below);
-            program.extend(search(upper)?);
-            Ok(program)
+/// The search for the span of a number, which has been loaded. It is made from its end, since jumps
+/// lead forward: most of them to the same few answers.
+#[derive(Default)]
+struct Search {
+    backwards: Program,
+    /// Where answers stand, the latest last. All places are counted from the end.
+    answers: Vec<(u32, usize)>,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy)]
+enum Next {
+    /// At the instruction at a place.
+    At(usize),
+    /// At an answer, wherever it stands.
+    Answer(u32),
+}
+
+impl Search {
+    /// Half of the spans lie below the middle one.
+    fn among(&mut self, spans: &[(u32, Fate<'_>)]) -> Result<Next, TryFromIntError> {
+        let (lower, upper) = spans.split_at(spans.len() / 2);
+        match upper {
+            [(middle, _), ..] if !lower.is_empty() => {
+                let (above, below) = (self.among(upper)?, self.among(lower)?);
+                let (above, below) = (self.place(above), self.place(below));
+                let jump = jump(BPF_JGE, *middle, self.distance(above)?, self.distance(below)?);
+                Ok(Next::At(self.add(jump)))
+            }
+            [(_, Fate::Allowed), ..] => Ok(Next::Answer(SECCOMP_RET_ALLOW)),
+            [(_, Fate::Checked(checks)), ..] => {
+                self.backwards.extend(check(checks)?.into_iter().rev());
+                Ok(Next::At(self.backwards.len() - 1))
+            }
+            [(_, Fate::Unknown), ..] | [] => Ok(Next::Answer(UNKNOWN)),
         }
-        [(_, Fate::Allowed), ..] => Ok(vec![answer(SECCOMP_RET_ALLOW)]),
-        [(_, Fate::Checked(checks)), ..] => check(checks),
-        [(_, Fate::Unknown), ..] | [] => Ok(vec![answer(UNKNOWN)]),
+    }
+
+    /// The place of what is next. An answer that is too far away for a jump is given once more.
+    fn place(&mut self, next: Next) -> usize {
+        let action = match next {
+            Next::At(place) => return place,
+            Next::Answer(action) => action,
+        };
+        // Less than the most, as another answer may come between.
+        let is_near = |place| self.distance(place).is_ok_and(|distance| distance < u8::MAX);
+        let known = self.answers.iter().rev().find(|(known, place)| *known == action && is_near(*place));
+        if let Some((_, place)) = known {
+            return *place;
+        }
+        let place = self.add(answer(action));
+        self.answers.push((action, place));
+        place
+    }
+
+    fn add(&mut self, instruction: sock_filter) -> usize {
+        self.backwards.push(instruction);
+        self.backwards.len() - 1
+    }
+
+    /// How many instructions the next one has to skip to get to a place.
+    fn distance(&self, place: usize) -> Result<u8, TryFromIntError> {
+        u8::try_from(self.backwards.len() - 1 - place)
     }
 }
 
@@ -174,6 +227,7 @@ mod tests {
                 assert!(allowed || answered == UNKNOWN, "{needs:?}: {number}");
                 assert!(steps < 64, "{needs:?}: {number}: {steps}");
             }
+            assert!(program.len() < 256, "{needs:?}: {} instructions", program.len());
             assert_eq!(run(&program, 0, OURS ^ 1, [0; 6]).0, SECCOMP_RET_KILL_PROCESS);
         }
     }
