@@ -36,7 +36,12 @@ impl Spec {
     ///
     /// Like [`Spec::read_file`].
     pub fn read(reader: impl Read, limit: u64, source: &str) -> Result<Self> {
-        let mut bytes = Vec::new();
+        Self::read_about(0, reader, limit, source)
+    }
+
+    /// The same with room for so many bytes from the start.
+    fn read_about(size: u64, reader: impl Read, limit: u64, source: &str) -> Result<Self> {
+        let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
         // One byte more than allowed tells "too large" from "just fits".
         reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| cannot_read(source, &error))?;
         let spec = Self::new(bytes);
@@ -64,6 +69,7 @@ impl Spec {
 #[derive(Debug)]
 pub struct SpecFile {
     file: File,
+    size: u64,
     path: PathBuf,
 }
 
@@ -77,10 +83,11 @@ impl SpecFile {
         let path = path.as_ref();
         let unreadable = |error: std::io::Error| cannot_read(&path.display().to_string(), &error).at(path);
         let file = File::open(path).map_err(unreadable)?;
-        if file.metadata().map_err(unreadable)?.is_dir() {
+        let found = file.metadata().map_err(unreadable)?;
+        if found.is_dir() {
             return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
         }
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, size: found.len(), path: path.to_owned() })
     }
 
     /// Reads the spec.
@@ -89,7 +96,8 @@ impl SpecFile {
     ///
     /// Like [`Spec::read_file`].
     pub fn read(self, limit: u64) -> Result<Spec> {
-        Spec::read(self.file, limit, &self.path.display().to_string()).map_err(|error| error.at(self.path))
+        Spec::read_about(self.size, self.file, limit, &self.path.display().to_string())
+            .map_err(|error| error.at(self.path))
     }
 }
 
