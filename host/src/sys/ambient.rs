@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
 
-use super::directory::{Directory, Kind, Metadata, metadata_of, metadata_of_path as path_metadata};
+use super::directory::{Directory, Kind, Metadata, metadata_at, metadata_of, metadata_of_path as path_metadata};
 use super::open::{Crossing, open_below};
 use super::process::effective_ids;
 use super::{Failure, retry};
@@ -100,34 +100,36 @@ impl<'a> Walk<'a> {
             }
         }
         // A way may end by going back up (`..`), to a directory that was only passed so far.
-        let last = self.clone_last()?;
-        let metadata = metadata_of(last.as_fd()).map_err(|errno| self.fail("statx", errno))?;
+        let metadata = metadata_of(self.last()?).map_err(|errno| self.fail("statx", errno))?;
         self.check(&self.label, &metadata, false)?;
         self.open_last()
     }
 
     /// One component further: a directory, a link to follow, or one to make.
     fn step(&mut self, name: &Name) -> Result<(), AmbientError> {
-        let here = Directory::from_fd_unchecked(self.clone_last()?, self.label.clone());
-        let found = match here.metadata_at(name) {
-            Err(failure) if failure.errno() == Errno::NOENT => return self.make(here, name),
-            found => found?,
-        };
-        if found.kind == Kind::Link {
-            return self.follow(&here, name, &found);
-        }
-        let path = here.path_of(name);
+        let path = self.label.join(name.as_path());
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let next = open_below(here.as_fd(), name, flags, Mode::empty(), Crossing::Allowed)
-            .map_err(|errno| Failure::new("openat2", &path, errno))?;
-        let metadata = metadata_of(next.as_fd()).map_err(|errno| Failure::new("statx", &path, errno))?;
-        self.check(&path, &metadata, !self.todo.is_empty())?;
-        self.label = path;
-        self.way.push(next);
-        Ok(())
+        match open_below(self.last()?, name, flags, Mode::empty(), Crossing::Allowed) {
+            Ok(next) => {
+                let metadata = metadata_of(next.as_fd()).map_err(|errno| Failure::new("statx", &path, errno))?;
+                self.check(&path, &metadata, !self.todo.is_empty())?;
+                self.label = path;
+                self.way.push(next);
+                Ok(())
+            }
+            Err(Errno::NOENT) => self.make(name),
+            Err(errno) => {
+                let found = metadata_at(self.last()?, name).map_err(|errno| Failure::new("statx", &path, errno))?;
+                if found.kind != Kind::Link {
+                    return Err(Failure::new("openat2", path, errno).into());
+                }
+                self.follow(path, name, &found)
+            }
+        }
     }
 
-    fn make(&mut self, here: Directory, name: &Name) -> Result<(), AmbientError> {
+    fn make(&mut self, name: &Name) -> Result<(), AmbientError> {
+        let here = Directory::from_fd_unchecked(self.clone_last()?, self.label.clone());
         let Some((mode, made)) = &mut self.making else {
             return Err(Failure::new("openat2", here.path_of(name), Errno::NOENT).into());
         };
@@ -141,8 +143,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn follow(&mut self, here: &Directory, name: &Name, link: &Metadata) -> Result<(), AmbientError> {
-        let path = here.path_of(name);
+    fn follow(&mut self, path: PathBuf, name: &Name, link: &Metadata) -> Result<(), AmbientError> {
         if !self.trusted.contains(&link.uid) {
             return Err(self.untrusted(path, format!("is a symbolic link of user {}", link.uid)));
         }
@@ -150,7 +151,8 @@ impl<'a> Walk<'a> {
         if self.links > LINKS {
             return Err(Failure::new("openat2", path, Errno::LOOP).into());
         }
-        let target = retry(|| readlinkat(here.as_fd(), name.as_c_str(), Vec::new()))
+        let here = self.last()?;
+        let target = retry(|| readlinkat(here, name.as_c_str(), Vec::new()))
             .map_err(|errno| Failure::new("readlinkat", path, errno))?;
         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
         for component in components(&target).into_iter().rev() {
@@ -180,14 +182,17 @@ impl<'a> Walk<'a> {
 
     fn open_last(self) -> Result<Directory, AmbientError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let last = self.way.last().ok_or_else(|| self.fail("openat", Errno::INVAL))?;
+        let last = self.last()?;
         let fd = retry(|| openat(last, c".", flags, Mode::empty())).map_err(|errno| self.fail("openat", errno))?;
         Ok(Directory::from_fd_unchecked(fd, self.path))
     }
 
+    fn last(&self) -> Result<BorrowedFd<'_>, Failure> {
+        self.way.last().map(AsFd::as_fd).ok_or_else(|| self.fail("openat", Errno::INVAL))
+    }
+
     fn clone_last(&self) -> Result<OwnedFd, Failure> {
-        let last = self.way.last().ok_or_else(|| self.fail("fcntl", Errno::INVAL))?;
-        rustix::io::fcntl_dupfd_cloexec(last, 3).map_err(|errno| self.fail("fcntl", errno))
+        rustix::io::fcntl_dupfd_cloexec(self.last()?, 3).map_err(|errno| self.fail("fcntl", errno))
     }
 
     fn fail(&self, call: &'static str, errno: Errno) -> Failure {
