@@ -72,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) groups: GroupRanges,
     pub(crate) durable: bool,
     pub(crate) policy: PolicySource,
+    pub(crate) pool: bool,
     /// Who unmounts, looks at other processes, and runs the runtime.
     pub(crate) privileged: Privileged,
 }
@@ -87,6 +88,7 @@ impl Default for Config {
             groups: GroupRanges::default(),
             durable: false,
             policy: PolicySource::Shipped,
+            pool: true,
             privileged: Privileged::InProcess,
         }
     }
@@ -157,6 +159,14 @@ impl Builder {
     /// The policy that decides. Default: the one this crate ships.
     pub fn policy(mut self, policy: PolicySource) -> Self {
         self.config.policy = policy;
+        self
+    }
+
+    /// Whether instances of the policy come from a pool. Default: yes. Setting it up takes longer than
+    /// it saves in a process that makes but a few calls. A policy from a file has a pool in any case,
+    /// which also bounds what it may be made of.
+    pub fn pool(mut self, pool: bool) -> Self {
+        self.config.pool = pool;
         self
     }
 

@@ -20,7 +20,7 @@ const CORE_INSTANCES: u32 = 8;
 const MEMORIES: u32 = 1;
 const TABLES: u32 = 4;
 
-/// An engine whose instances come from a pool, with the clock that ends calls.
+/// An engine for instances of a policy, with the clock that ends calls.
 pub(crate) struct Sandbox {
     engine: Engine,
     watchdog: Watchdog,
@@ -31,8 +31,17 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
+    /// An engine whose instances come from a pool.
+    pub(crate) fn pooled(limits: &Limits) -> Result<Self> {
+        Self::new(limits, pool(limits), None)
+    }
+
     /// Code is made executable by `code_memory`, or else by wasmtime.
-    pub(crate) fn new(limits: &Limits, code_memory: Option<Arc<dyn CustomCodeMemory>>) -> Result<Self> {
+    pub(crate) fn new(
+        limits: &Limits,
+        instances: InstanceAllocationStrategy,
+        code_memory: Option<Arc<dyn CustomCodeMemory>>,
+    ) -> Result<Self> {
         let fail = |what: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Unsupported, Step::LoadPolicy, format!("cannot set up the engine: {what}"))
         };
@@ -41,28 +50,11 @@ impl Sandbox {
             let message = "the limit on concurrent calls is 0";
             return Err(Error::new(ErrorKind::InvalidConfig, Step::LoadPolicy, message));
         }
-        let mut pool = PoolingAllocationConfig::new();
-        pool.total_component_instances(calls)
-            .total_core_instances(calls.saturating_mul(CORE_INSTANCES))
-            .total_memories(calls.saturating_mul(MEMORIES))
-            .total_tables(calls.saturating_mul(TABLES))
-            .max_core_instances_per_component(CORE_INSTANCES)
-            .max_memories_per_component(MEMORIES)
-            .max_tables_per_component(TABLES)
-            .max_memory_size(limits.memory)
-            .table_elements(limits.table_elements)
-            // What a call has touched is cleared by hand up to here: cheaper than giving the pages
-            // back to the kernel and faulting them in again. Since Linux 6.7 the kernel says which
-            // pages those are.
-            .linear_memory_keep_resident(4 << 20)
-            .table_keep_resident(16 << 10)
-            .pagemap_scan(Enabled::Auto)
-            .max_unused_warm_slots(calls);
         let mut config = shared_settings();
         // Frames have names that the policy chose, and errors go to people's terminals and logs.
         config.wasm_backtrace_max_frames(None);
         config.with_custom_code_memory(code_memory);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        config.allocation_strategy(instances);
         let engine = Engine::new(&config).map_err(|error| fail(&format!("{error:#}")))?;
         let answer_bytes = usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX);
         let watchdog = Watchdog::start(&engine).map_err(|error| fail(&error))?;
@@ -91,4 +83,27 @@ impl Sandbox {
         let result = call(&mut store);
         (result, store.into_data())
     }
+}
+
+/// Instances from a pool, each within the limits.
+pub(crate) fn pool(limits: &Limits) -> InstanceAllocationStrategy {
+    let calls = limits.concurrent_calls;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls.saturating_mul(CORE_INSTANCES))
+        .total_memories(calls.saturating_mul(MEMORIES))
+        .total_tables(calls.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memory_size(limits.memory)
+        .table_elements(limits.table_elements)
+        // What a call has touched is cleared by hand up to here: cheaper than giving the pages
+        // back to the kernel and faulting them in again. Since Linux 6.7 the kernel says which
+        // pages those are.
+        .linear_memory_keep_resident(4 << 20)
+        .table_keep_resident(16 << 10)
+        .pagemap_scan(Enabled::Auto)
+        .max_unused_warm_slots(calls);
+    InstanceAllocationStrategy::Pooling(pool)
 }

@@ -41,7 +41,7 @@ pub fn decode_event(topic: &str, namespace: &str, event: &[u8], now: SystemTime)
 #[expect(unsafe_code, reason = "wasmtime trusts compiled code blindly")]
 pub unsafe fn with_policy_code(builder: Builder, code: &[u8]) -> Result<Dunnage> {
     builder.build_with(|config| {
-        let sandbox = Sandbox::new(&config.limits, None)?;
+        let sandbox = Sandbox::pooled(&config.limits)?;
         // SAFETY: the caller's promise is passed on.
         let component = unsafe { Component::deserialize(sandbox.engine(), code) };
         let component = component.map_err(|error| {

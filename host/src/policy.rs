@@ -56,11 +56,11 @@ impl Policy {
     pub(crate) fn load(config: &Config) -> Result<Self> {
         match &config.policy {
             PolicySource::Shipped => {
-                let (sandbox, component) = shipped::load(&config.limits)?;
+                let (sandbox, component) = shipped::load(config)?;
                 Self::link(config, sandbox, component, shipped::DIGEST.to_owned())
             }
             PolicySource::File { path, digest } => {
-                let sandbox = Sandbox::new(&config.limits, None)?;
+                let sandbox = Sandbox::pooled(&config.limits)?;
                 let component = from_file(&sandbox, path, digest)?;
                 Self::link(config, sandbox, component, digest.to_ascii_lowercase())
             }

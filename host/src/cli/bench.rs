@@ -103,7 +103,7 @@ impl Bench {
             None
         };
         let spec = spec.read().map_err(|error| error.with_operation("bench"))?;
-        let dunnage = global.dunnage_beside(broker.as_ref(), options.jobs)?;
+        let dunnage = global.dunnage_for_many(broker.as_ref(), options.jobs)?;
         let run = |job, step| match operation {
             "cycle" => cycle(&dunnage, global, &spec, job, step),
             _ => dunnage.remapped_gid(&spec).map(drop),

@@ -44,7 +44,7 @@ impl Create {
         let spec = Input::open(&self.spec).map_err(|error| error.with_operation(&operation))?;
         confine(global, Needs::Creating);
         let spec = spec.read().map_err(|error| error.with_operation(&operation))?;
-        let dunnage = global.dunnage(1)?;
+        let dunnage = global.dunnage()?;
         // First what can be refused without a trace.
         let shim_address = dunnage.shim_address(&id).map_err(|error| error.with_operation(&operation))?;
         let created = dunnage.create(&id, &spec)?;
@@ -96,7 +96,7 @@ impl Delete {
             deleted: Vec<String>,
         }
         let broker = confine_beside_broker(global, Needs::Deleting);
-        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
         let mut result = Deleted { deleted: Vec::new() };
         let mut code = None;
         for id in self.ids {
@@ -174,7 +174,7 @@ impl List {
             None
         };
         let scope = if self.all_namespaces { Scope::All } else { Scope::Namespace(&global.namespace) };
-        let dunnage = global.dunnage_beside(broker.as_ref(), if self.status { 8 } else { 1 })?;
+        let dunnage = global.dunnage_for_many(broker.as_ref(), if self.status { 8 } else { 1 })?;
         let listing = dunnage.list(scope)?;
         let statuses = if self.status { statuses(&dunnage, &listing)? } else { Vec::new() };
         let items = || {
@@ -233,7 +233,7 @@ struct Inspected {
 impl Inspect {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let broker = confine_beside_broker(global, Needs::Inspecting);
-        let found = global.dunnage_beside(broker.as_ref(), 1)?.inspect(&global.id(&self.id))?;
+        let found = global.dunnage_beside(broker.as_ref())?.inspect(&global.id(&self.id))?;
         let (address, address_error) = split(found.address);
         let (shim_pid, shim_pid_error) = split(found.shim_pid);
         let result = Inspected {
@@ -297,7 +297,7 @@ impl Gid {
         let spec = Input::open(&self.spec).map_err(|error| error.with_operation("gid"))?;
         confine(global, Needs::Nothing);
         let spec = spec.read().map_err(|error| error.with_operation("gid"))?;
-        let remapped_gid = global.dunnage(1)?.remapped_gid(&spec)?;
+        let remapped_gid = global.dunnage()?.remapped_gid(&spec)?;
         Ok(global.output.print(&Answer { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
     }
 }

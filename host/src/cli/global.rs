@@ -96,16 +96,25 @@ impl Global {
             .groups(self.gid_range.clone().unwrap_or_default())
     }
 
-    /// The bundle manager of this command; a single call at a time unless more jobs are named.
-    pub(super) fn dunnage(&self, jobs: u32) -> anyhow::Result<Dunnage> {
-        self.dunnage_beside(None, jobs)
+    /// The bundle manager of a command that makes a few calls, one after the other.
+    pub(super) fn dunnage(&self) -> anyhow::Result<Dunnage> {
+        self.dunnage_beside(None)
     }
 
     /// The same, which has a broker do what this process cannot.
-    pub(super) fn dunnage_beside(&self, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
+    pub(super) fn dunnage_beside(&self, broker: Option<&Broker>) -> anyhow::Result<Dunnage> {
+        self.build(self.setup().pool(false), broker, 1)
+    }
+
+    /// The bundle manager of a command that makes many calls, so many at the same time.
+    pub(super) fn dunnage_for_many(&self, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
+        self.build(self.setup(), broker, jobs)
+    }
+
+    fn build(&self, mut builder: Builder, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
         let mut limits = dunnage::Limits::default();
         limits.concurrent_calls = jobs;
-        let mut builder = self.setup().limits(limits);
+        builder = builder.limits(limits);
         if let Some(policy) = self.policy_source()? {
             builder = builder.policy(policy);
         }

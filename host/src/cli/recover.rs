@@ -71,7 +71,7 @@ impl Recover {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let is_watched = std::io::stderr().is_terminal();
         let broker = confine_beside_broker(global, Needs::Cycling);
-        let dunnage = global.dunnage_beside(broker.as_ref(), 8)?;
+        let dunnage = global.dunnage_for_many(broker.as_ref(), 8)?;
         let mut options = RecoverOptions::default();
         options.dry_run = self.dry_run;
         options.adopt_v1 = self.adopt_v1;

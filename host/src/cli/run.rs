@@ -75,7 +75,7 @@ impl Run {
     pub(super) fn remove(self, global: &Global) -> anyhow::Result<()> {
         let broker = confine_beside_broker(global, Needs::Removing);
         let Some(which) = remover::which()? else { return Ok(()) };
-        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
         block_on(remover::run(&dunnage, &global.id(&self.id), which))
     }
 
@@ -99,7 +99,7 @@ impl Run {
         let remover = (self.rm && self.detach).then(|| Remover::start(global, &id)).transpose()?;
         let broker = confine_beside_starter(global, Needs::Running, &options);
         let spec = input.read().map_err(|error| error.with_operation(&operation))?;
-        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;
         let task = Task { id, rootfs, settings, detach: self.detach, remove: self.rm };
         block_on(async {

@@ -221,7 +221,7 @@ impl Start {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let options = self.start.options(true)?;
         let broker = confine_beside_starter(global, Needs::Starting, &options);
-        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
         let id = global.id(&self.id);
         block_on(async {
             let shim = dunnage.start_shim(&id, options).await?;
@@ -239,7 +239,7 @@ impl Info {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let needs = Needs::Asking { abstract_too: self.connect.allow_legacy };
         let broker = confine_beside_broker(global, needs);
-        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
         let id = global.id(&self.id);
         let shim = block_on(async { Ok(dunnage.connect_shim(&id, self.connect.options()).await?) })?;
         Ok(Alive::of(&shim).print(global)?)
@@ -250,7 +250,7 @@ impl Stop {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let needs = Needs::Stopping { abstract_too: self.connect.allow_legacy };
         let broker = confine_beside_broker(global, needs);
-        let dunnage = global.dunnage_beside(broker.as_ref(), 1)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
         let id = global.id(&self.id);
         let how = if self.kill { How::Kill } else { How::Ask };
         let stopped = block_on(async {
@@ -280,7 +280,7 @@ impl Shim {
 impl Address {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         confine(global, Needs::Nothing);
-        let (dunnage, id) = (global.dunnage(1)?, global.id(&self.id));
+        let (dunnage, id) = (global.dunnage()?, global.id(&self.id));
         let address = if self.legacy { dunnage.legacy_shim_address(&id)? } else { dunnage.shim_address(&id)? };
         Ok(global.output.print(&Answer { address }, |answer| answer.address.clone())?)
     }
@@ -289,7 +289,7 @@ impl Address {
 impl ConnectAddress {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         confine(global, Needs::Reading);
-        let endpoint = global.dunnage(1)?.connect_address(&global.id(&self.id), self.allow_legacy)?;
+        let endpoint = global.dunnage()?.connect_address(&global.id(&self.id), self.allow_legacy)?;
         Ok(global.output.print(&Answer { address: endpoint.address }, |answer| answer.address.clone())?)
     }
 }
@@ -305,7 +305,7 @@ impl Config {
             systemd_cgroup: bool,
         }
         confine(global, Needs::Nothing);
-        let dunnage = global.dunnage(1)?;
+        let dunnage = global.dunnage()?;
         let bundle = dunnage.locate(&global.id(&self.id))?;
         let config = dunnage.shim_config(&bundle, &self.settings.options())?;
         let shown = Shown {

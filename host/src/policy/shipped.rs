@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::mm::{MprotectFlags, mprotect};
-use wasmtime::CustomCodeMemory;
 use wasmtime::component::Component;
+use wasmtime::{CustomCodeMemory, InstanceAllocationStrategy};
 
 use super::rejected;
-use crate::engine::Sandbox;
+use crate::config::Config;
+use crate::engine::{Sandbox, pool};
 use crate::error::Result;
-use crate::limits::Limits;
 
 include!(concat!(env!("OUT_DIR"), "/policy.rs"));
 
@@ -22,9 +22,12 @@ pub(super) const BASELINE: &str = POLICY_BASELINE;
 
 /// Loads it into an engine of its own.
 #[expect(unsafe_code, reason = "wasmtime trusts compiled code blindly; these bytes are part of this very program")]
-pub(super) fn load(limits: &Limits) -> Result<(Sandbox, Component)> {
+pub(super) fn load(config: &Config) -> Result<(Sandbox, Component)> {
     let place = Place::take().map(Arc::new);
-    let sandbox = Sandbox::new(limits, place.clone().map(|place| place as Arc<dyn CustomCodeMemory>))?;
+    // Of this policy it is known what it is made of; what it may grow to is limited in any case.
+    let instances = if config.pool { pool(&config.limits) } else { InstanceAllocationStrategy::OnDemand };
+    let code_memory = place.clone().map(|place| place as Arc<dyn CustomCodeMemory>);
+    let sandbox = Sandbox::new(&config.limits, instances, code_memory)?;
     let code: &'static [u8] = &POLICY_CODE.0;
     let component = match place {
         // SAFETY: `POLICY_CODE` was made by `build.rs` with the same wasmtime and is embedded in the
