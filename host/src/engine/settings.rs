@@ -16,7 +16,8 @@ fn shared_settings() -> wasmtime::Config {
         .memory_reservation(1 << 32)
         .memory_guard_size(32 << 20)
         .memory_init_cow(true)
-        // For debuggers and the like alone: a trap leaves a policy without it.
-        .native_unwind_info(false);
+        // For debuggers and for traces of the stack alone: a trap leaves a policy without them.
+        .native_unwind_info(false)
+        .generate_address_map(false);
     config
 }
