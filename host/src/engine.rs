@@ -33,7 +33,7 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// An engine whose instances come from a pool.
     pub(crate) fn pooled(limits: &Limits) -> Result<Self> {
-        Self::new(limits, pool(limits), None)
+        Self::new(limits, pool(limits, Clear::Touched), None)
     }
 
     /// Code is made executable by `code_memory`, or else by wasmtime.
@@ -85,8 +85,17 @@ impl Sandbox {
     }
 }
 
+/// What of an instance's memory is cleared after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clear {
+    /// All of it: quicker than asking, if it is a page that only large specs make grow.
+    All,
+    /// What was touched. Since Linux 6.7 the kernel tells, which takes it 2 us.
+    Touched,
+}
+
 /// Instances from a pool, each within the limits.
-pub(crate) fn pool(limits: &Limits) -> InstanceAllocationStrategy {
+pub(crate) fn pool(limits: &Limits, clear: Clear) -> InstanceAllocationStrategy {
     let calls = limits.concurrent_calls;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
@@ -98,12 +107,11 @@ pub(crate) fn pool(limits: &Limits) -> InstanceAllocationStrategy {
         .max_tables_per_component(TABLES)
         .max_memory_size(limits.memory)
         .table_elements(limits.table_elements)
-        // What a call has touched is cleared by hand up to here: cheaper than giving the pages
-        // back to the kernel and faulting them in again. Since Linux 6.7 the kernel says which
-        // pages those are.
+        // Memory is cleared by hand up to here: cheaper than giving the pages back to the kernel and
+        // faulting them in again.
         .linear_memory_keep_resident(4 << 20)
         .table_keep_resident(16 << 10)
-        .pagemap_scan(Enabled::Auto)
+        .pagemap_scan(if clear == Clear::All { Enabled::No } else { Enabled::Auto })
         .max_unused_warm_slots(calls);
     InstanceAllocationStrategy::Pooling(pool)
 }

@@ -73,15 +73,15 @@ fn flags(workspace: &Path) -> Result<OsString, String> {
     let sysroot = OsString::from(ask_rustc(&["--print", "sysroot"])?);
     let cargo_home = std::env::var_os("CARGO_HOME")
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo").into_os_string()));
-    let mut flags = OsString::from("-Clink-arg=-zstack-size=131072");
+    let mut flags = OsString::from("-Clink-arg=-zstack-size=16384");
     let mut add = |parts: &[&OsStr]| {
         // How `CARGO_ENCODED_RUSTFLAGS` separates flags, which may contain spaces.
         flags.push("\u{1f}");
         parts.iter().for_each(|part| flags.push(part));
     };
-    // Stack, data, and room for a usual spec without growing. The host clears what a call has
-    // touched, so memory that is never touched costs nothing.
-    add(&[OsStr::new("-Clink-arg=--initial-memory=327680")]);
+    // Stack, data, and room for a usual spec, in a single page: the host clears all of it after each
+    // call. Nothing needs more than 6 KiB of stack; what is nested is not read by recursion.
+    add(&[OsStr::new("-Clink-arg=--initial-memory=65536")]);
     add(&[OsStr::new("-Ctarget-feature=+simd128")]);
     let workspace = workspace.as_os_str();
     let paths = [(cargo_home.as_deref(), "/cargo"), (Some(&*sysroot), "/rust"), (Some(workspace), "/dunnage")];

@@ -11,7 +11,7 @@ use wasmtime::{CustomCodeMemory, InstanceAllocationStrategy};
 
 use super::rejected;
 use crate::config::Config;
-use crate::engine::{Sandbox, pool};
+use crate::engine::{Clear, Sandbox, pool};
 use crate::error::Result;
 
 include!(concat!(env!("OUT_DIR"), "/policy.rs"));
@@ -25,7 +25,7 @@ pub(super) const BASELINE: &str = POLICY_BASELINE;
 pub(super) fn load(config: &Config) -> Result<(Sandbox, Component)> {
     let place = Place::take().map(Arc::new);
     // Of this policy it is known what it is made of; what it may grow to is limited in any case.
-    let instances = if config.pool { pool(&config.limits) } else { InstanceAllocationStrategy::OnDemand };
+    let instances = if config.pool { pool(&config.limits, Clear::All) } else { InstanceAllocationStrategy::OnDemand };
     let code_memory = place.clone().map(|place| place as Arc<dyn CustomCodeMemory>);
     let sandbox = Sandbox::new(&config.limits, instances, code_memory)?;
     let code: &'static [u8] = &POLICY_CODE.0;
