@@ -85,12 +85,12 @@ fn memory_is_limited() {
     small.create(&id("web-1"), &specs::plain()).unwrap();
 }
 
-/// A limit that is below what the component needs to start.
+/// A limit that is below what the component needs to start, a page of 64 KiB.
 #[test]
 fn too_little_memory_is_told_at_once() {
     let scratch = Scratch::new();
     let mut limits = Limits::default();
-    limits.memory = 64 << 10;
+    limits.memory = 32 << 10;
     let result = scratch.builder().policy(hostile::policy()).limits(limits).build();
     let error = result.and_then(|dunnage| dunnage.remapped_gid(&specs::plain())).unwrap_err();
     assert!(
