@@ -155,3 +155,26 @@ fn specs_are_limited() {
         assert!(error.to_string().contains("limit of 10 bytes"), "{error}");
     }
 }
+
+/// The pool of the shipped policy can be done without, its limits cannot.
+#[test]
+fn without_a_pool_the_limits_are_the_same() {
+    let scratch = Scratch::new();
+    let with = |pool, set: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        set(&mut limits);
+        scratch.builder().pool(pool).limits(limits).build()
+    };
+    let long = specs::text(&format!(r#"{{"ociVersion":"1.0.2","hostname":"{}"}}"#, "x".repeat(8 << 20)));
+    for pool in [true, false] {
+        let small = with(pool, |limits| limits.memory = 4 << 20).unwrap();
+        assert_limit(&small, "web-1", &long, "4194304 is the limit");
+        assert_eq!(small.remapped_gid(&specs::plain()).unwrap(), 0);
+        for set in [|limits: &mut Limits| limits.memory = 32 << 10, |limits: &mut Limits| limits.table_elements = 1] {
+            with(pool, set).and_then(|dunnage| dunnage.remapped_gid(&specs::plain())).unwrap_err();
+        }
+        let steps = with(pool, |limits| limits.steps = 1).unwrap();
+        assert_limit(&steps, "web-1", &specs::plain(), "1");
+    }
+    assert!(scratch.tree().is_empty(), "{:?}", scratch.tree());
+}

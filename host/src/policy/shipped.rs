@@ -71,6 +71,7 @@ impl CustomCodeMemory for Place {
     }
 
     fn publish_executable(&self, start: *const u8, length: usize) -> wasmtime::Result<()> {
+        // Nobody has written there: the kernel sees to it that CPUs fetch what the file holds.
         protect(start, length, MprotectFlags::READ | MprotectFlags::EXEC)
     }
 
