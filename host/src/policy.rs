@@ -2,6 +2,7 @@
 
 mod answers;
 mod calls;
+mod exports;
 mod report;
 mod shipped;
 
@@ -9,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
+use self::exports::Exports;
 use crate::bindings;
-use crate::bindings::exports::dunnage::bundle::{bundles, shims};
 use crate::config::Config;
 use crate::engine::Sandbox;
 use crate::error::{Error, ErrorKind, Result, Step};
@@ -45,8 +46,7 @@ pub enum PolicySource {
 pub(crate) struct Policy {
     sandbox: Sandbox,
     instance: InstancePre<Context>,
-    bundles: bundles::GuestIndices,
-    shims: shims::GuestIndices,
+    exports: Exports,
     component: Component,
     source: PolicySource,
     digest: String,
@@ -71,13 +71,12 @@ impl Policy {
     pub(crate) fn link(config: &Config, sandbox: Sandbox, component: Component, digest: String) -> Result<Self> {
         check_world(&sandbox, &component)?;
         let mut linker = Linker::new(sandbox.engine());
-        let (instance, bundles, shims) =
-            bindings::Policy::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
-                .and_then(|()| linker.instantiate_pre(&component))
-                .and_then(|pre| Ok((bundles::GuestIndices::new(&pre)?, shims::GuestIndices::new(&pre)?, pre)))
-                .map(|(bundles, shims, pre)| (pre, bundles, shims))
-                .map_err(|error| rejected(format!("the component does not fit the world `policy`: {error:#}")))?;
-        Ok(Self { sandbox, instance, bundles, shims, component, source: config.policy.clone(), digest })
+        let unfit = |why: String| rejected(format!("the component does not fit the world `policy`: {why}"));
+        let instance = bindings::Policy::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
+            .and_then(|()| linker.instantiate_pre(&component))
+            .map_err(|error| unfit(format!("{error:#}")))?;
+        let exports = Exports::find(&component).map_err(unfit)?;
+        Ok(Self { sandbox, instance, exports, component, source: config.policy.clone(), digest })
     }
 }
 

@@ -2,7 +2,7 @@
 //! apart.
 
 use wasmtime::Store;
-use wasmtime::component::Instance;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
 use super::answers::{self, ShimRecords};
 use super::{Policy, call_error};
@@ -24,18 +24,16 @@ pub(crate) struct Built {
 impl Policy {
     /// `bundles.check-identifiers`.
     pub(crate) fn check_identifiers(&self, config: &Config, id: &BundleId) -> Result<()> {
-        let (answer, _) =
-            self.call_bundles(config, |store, policy| policy.call_check_identifiers(store, &id.into()))?;
+        let (answer, _): (Result<(), wit::IdentifierError>, _) =
+            self.call(config, &self.exports.bundles.check_identifiers, |_| Ok((wit::BundleId::from(id),)))?;
         answer.map_err(|error| answers::identifier_error(id, error))
     }
 
     /// `bundles.remapped-gid`.
     pub(crate) fn remapped_gid(&self, config: &Config, spec: &Spec) -> Result<u32> {
         spec.check_size(config.limits.spec_size)?;
-        let (answer, _) = self.call_bundles(config, |store, policy| {
-            let spec = store.data_mut().lend_spec(spec.clone())?;
-            policy.call_remapped_gid(store, spec)
-        })?;
+        let (answer, _): (Result<u32, wit::SpecError>, _) =
+            self.call(config, &self.exports.bundles.remapped_gid, |context| Ok((context.lend_spec(spec.clone())?,)))?;
         let group = answer.map_err(answers::spec_error)?;
         check_answered_group(config, group)?;
         Ok(group)
@@ -44,10 +42,8 @@ impl Policy {
     /// `bundles.task-settings`.
     pub(crate) fn task_settings(&self, config: &Config, spec: &Spec) -> Result<TaskSettings> {
         spec.check_size(config.limits.spec_size)?;
-        let (answer, _) = self.call_bundles(config, |store, policy| {
-            let spec = store.data_mut().lend_spec(spec.clone())?;
-            policy.call_task_settings(store, spec)
-        })?;
+        let (answer, _): (Result<wit::TaskIo, wit::SpecError>, _) =
+            self.call(config, &self.exports.bundles.task_settings, |context| Ok((context.lend_spec(spec.clone())?,)))?;
         let wit::TaskIo { terminal, io_uid, io_gid } = answer.map_err(answers::spec_error)?;
         if io_uid == u32::MAX || io_gid == u32::MAX {
             return Err(answers::broken(format!(
@@ -61,11 +57,11 @@ impl Policy {
     /// `bundles.create`.
     pub(crate) fn create(&self, config: &Config, id: &BundleId, spec: &Spec, lent: Lent) -> Result<Built> {
         spec.check_size(config.limits.spec_size)?;
-        let (answer, context) = self.call_bundles(config, |store, policy| {
-            let directory = store.data_mut().lend(lent)?;
-            let spec = store.data_mut().lend_spec(spec.clone())?;
-            policy.call_create(store, directory, &id.into(), spec)
-        })?;
+        let (answer, context): (Result<wit::Created, wit::CreateError>, _) =
+            self.call(config, &self.exports.bundles.create, |context| {
+                let directory = context.lend(lent)?;
+                Ok((directory, wit::BundleId::from(id), context.lend_spec(spec.clone())?))
+            })?;
         let created = answer.map_err(|error| match error {
             wit::CreateError::Identifier(error) => answers::identifier_error(id, error),
             wit::CreateError::Spec(error) => answers::spec_error(error),
@@ -77,33 +73,34 @@ impl Policy {
 
     /// `bundles.delete`.
     pub(crate) fn delete(&self, config: &Config, id: &BundleId, lent: Lent) -> Result<ShimRecords> {
-        let (answer, _) = self.call_bundles(config, |store, policy| {
-            let directory = store.data_mut().lend(lent)?;
-            policy.call_delete(store, directory, &id.into())
-        })?;
+        let (answer, _): (Result<wit::Deletion, wit::IdentifierError>, _) =
+            self.call(config, &self.exports.bundles.delete, |context| {
+                Ok((context.lend(lent)?, wit::BundleId::from(id)))
+            })?;
         let deletion = answer.map_err(|error| answers::identifier_error(id, error))?;
         Ok(deletion.shim.into())
     }
 
     /// `shims.records`.
     pub(crate) fn shim_records(&self, config: &Config, id: &BundleId, lent: Lent) -> Result<ShimRecords> {
-        let (answer, _) = self.call_shims(config, |store, policy| {
-            let directory = store.data_mut().lend(lent)?;
-            policy.call_records(store, directory, &id.into())
-        })?;
+        let (answer, _): (Result<wit::ShimRecords, wit::IdentifierError>, _) =
+            self.call(config, &self.exports.shims.records, |context| {
+                Ok((context.lend(lent)?, wit::BundleId::from(id)))
+            })?;
         Ok(answer.map_err(|error| answers::identifier_error(id, error))?.into())
     }
 
     /// `shims.address`.
     pub(crate) fn shim_address(&self, config: &Config, id: &BundleId) -> Result<String> {
-        let (answer, _) =
-            self.call_shims(config, |store, policy| policy.call_address(store, &id.into(), &node_addresses(config)))?;
+        let (answer, _): (Result<String, wit::IdentifierError>, _) =
+            self.call(config, &self.exports.shims.address, |_| Ok((wit::BundleId::from(id), node_addresses(config))))?;
         answer.map_err(|error| answers::identifier_error(id, error)).and_then(answers::checked_address)
     }
 
     /// `shims.legacy-address`.
     pub(crate) fn legacy_shim_address(&self, config: &Config, id: &BundleId) -> Result<String> {
-        let (answer, _) = self.call_shims(config, |store, policy| policy.call_legacy_address(store, &id.into()))?;
+        let (answer, _): (Result<String, wit::IdentifierError>, _) =
+            self.call(config, &self.exports.shims.legacy_address, |_| Ok((wit::BundleId::from(id),)))?;
         answer.map_err(|error| answers::identifier_error(id, error)).and_then(answers::checked_address)
     }
 
@@ -115,10 +112,10 @@ impl Policy {
         lent: Lent,
         allow_legacy: bool,
     ) -> Result<shims::Endpoint> {
-        let (answer, _) = self.call_shims(config, |store, policy| {
-            let directory = store.data_mut().lend(lent)?;
-            policy.call_connect_address(store, directory, &id.into(), &node_addresses(config), allow_legacy)
-        })?;
+        let (answer, _): (Result<shims::Endpoint, shims::ConnectError>, _) =
+            self.call(config, &self.exports.shims.connect_address, |context| {
+                Ok((context.lend(lent)?, wit::BundleId::from(id), node_addresses(config), allow_legacy))
+            })?;
         let endpoint = answer.map_err(|error| match error {
             shims::ConnectError::Identifier(error) => answers::identifier_error(id, error),
             shims::ConnectError::NoAddress => {
@@ -143,8 +140,8 @@ impl Policy {
         node: &shims::NodeConfig,
         runc: Option<&shims::RuncOptions>,
     ) -> Result<shims::ShimConfig> {
-        let (answer, _) =
-            self.call_shims(config, |store, policy| policy.call_config(store, paths, &id.into(), node, runc))?;
+        let (answer, _): (Result<shims::ShimConfig, wit::IdentifierError>, _) =
+            self.call(config, &self.exports.shims.config, |_| Ok((paths, wit::BundleId::from(id), node, runc)))?;
         answer.map_err(|error| answers::identifier_error(id, error))
     }
 
@@ -156,46 +153,32 @@ impl Policy {
         shim: &shims::ShimConfig,
         start: &shims::StartOptions,
     ) -> Result<Vec<String>> {
-        let (answer, _) =
-            self.call_shims(config, |store, policy| policy.call_start_arguments(store, &id.into(), shim, start))?;
+        let (answer, _): (Result<Vec<String>, wit::IdentifierError>, _) =
+            self.call(config, &self.exports.shims.start_arguments, |_| Ok((wit::BundleId::from(id), shim, start)))?;
         answer.map_err(|error| answers::identifier_error(id, error))
     }
 
-    /// Calls a function of the interface `bundles`.
-    fn call_bundles<T>(
+    /// Starts a fresh instance in a fresh store and calls one of its functions.
+    fn call<P, A>(
         &self,
         config: &Config,
-        call: impl FnOnce(&mut Store<Context>, &wit::Guest) -> wasmtime::Result<T>,
-    ) -> Result<(T, Context)> {
-        self.call(config, |store, instance| self.bundles.load(store, instance), call)
-    }
-
-    /// Calls a function of the interface `shims`.
-    fn call_shims<T>(
-        &self,
-        config: &Config,
-        call: impl FnOnce(&mut Store<Context>, &shims::Guest) -> wasmtime::Result<T>,
-    ) -> Result<(T, Context)> {
-        self.call(config, |store, instance| self.shims.load(store, instance), call)
-    }
-
-    /// Starts a fresh instance in a fresh store and calls one of its interfaces. The other is not
-    /// even looked up, which takes time that every call would pay for.
-    fn call<T, I>(
-        &self,
-        config: &Config,
-        load: impl FnOnce(&mut Store<Context>, &Instance) -> wasmtime::Result<I>,
-        call: impl FnOnce(&mut Store<Context>, &I) -> wasmtime::Result<T>,
-    ) -> Result<(T, Context)> {
+        function: &ComponentExportIndex,
+        lend: impl FnOnce(&mut Context) -> wasmtime::Result<P>,
+    ) -> Result<(A, Context)>
+    where
+        P: ComponentNamedList + Lower,
+        (A,): ComponentNamedList + Lift,
+    {
         let context = Context::new(&config.limits, &config.groups, config.durable);
         let mut step = Step::StartPolicy;
-        let (result, context) = self.sandbox.run(context, |store| {
+        let (result, context) = self.sandbox.run(context, |store: &mut Store<Context>| {
             let instance = self.instance.instantiate(&mut *store)?;
-            let interface = load(store, &instance)?;
+            let function = instance.get_typed_func::<P, (A,)>(&mut *store, function)?;
             step = Step::Decide;
-            call(store, &interface)
+            let parameters = lend(store.data_mut())?;
+            function.call(store, parameters)
         });
-        result.map(|value| (value, context)).map_err(|error| call_error(step, error))
+        result.map(|(answer,)| (answer, context)).map_err(|error| call_error(step, error))
     }
 }
 
