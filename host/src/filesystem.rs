@@ -6,7 +6,8 @@ mod lent;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use wasmtime::component::Resource;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
 
 pub(crate) use self::context::{CallError, Context, Made, Stop};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -22,6 +23,9 @@ pub(crate) const DIRECTORY_MODE: u32 = 0o711;
 pub(crate) const STAGING_MODE: u32 = 0o700;
 
 pub(crate) const FILE_MODE: u32 = 0o640;
+
+/// The name of the interface.
+pub(crate) const INTERFACE: &str = "dunnage:bundle/filesystem@0.1.0";
 
 type CallResult<T> = Result<T, CallError>;
 
@@ -47,10 +51,7 @@ impl HostSpec for Context {
     }
 
     fn bytes(&mut self, spec: Resource<Spec>) -> wasmtime::Result<Vec<u8>> {
-        self.count_step()?;
-        let spec = self.spec(&spec)?.clone();
-        self.count_bytes(spec.as_bytes().len() as u64)?;
-        Ok(spec.as_bytes().to_vec())
+        Ok(self.bytes_of(&spec)?.to_vec())
     }
 
     fn drop(&mut self, spec: Resource<Spec>) -> wasmtime::Result<()> {
@@ -140,7 +141,27 @@ impl HostDirectory for Context {
     }
 }
 
+/// Lets the policy have the bytes of a spec without a copy on the way: the types of the generated
+/// bindings ask for one.
+pub(crate) fn lend_bytes(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker
+        .instance(INTERFACE)?
+        .func_wrap("[method]spec.bytes", |mut store: StoreContextMut<'_, Context>, (spec,): (Resource<Spec>,)| {
+            Ok((store.data_mut().bytes_of(&spec)?,))
+        })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
 impl Context {
+    fn bytes_of(&mut self, spec: &Resource<Spec>) -> wasmtime::Result<Arc<[u8]>> {
+        self.count_step()?;
+        let bytes = self.spec(spec)?.shared();
+        self.count_bytes(bytes.len() as u64)?;
+        Ok(bytes)
+    }
+
     /// The directory behind a handle, opened now if nobody has touched it before.
     fn directory(&mut self, handle: &Resource<DirectoryResource>) -> CallResult<Arc<Directory>> {
         self.count_step()?;

@@ -15,14 +15,14 @@ use crate::bindings;
 use crate::config::Config;
 use crate::engine::Sandbox;
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::filesystem::{Context, Stop};
+use crate::filesystem::{self, Context, Stop};
 
 pub(crate) use self::answers::{ShimRecords, broken};
 pub(crate) use self::calls::Built;
 pub use self::report::PolicyReport;
 
 /// The interface that a policy may import, and those that it has to export.
-const IMPORTS: [&str; 1] = ["dunnage:bundle/filesystem@0.1.0"];
+const IMPORTS: [&str; 1] = [filesystem::INTERFACE];
 const EXPORTS: [&str; 2] = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0"];
 
 /// Which policy decides.
@@ -73,6 +73,7 @@ impl Policy {
         let mut linker = Linker::new(sandbox.engine());
         let unfit = |why: String| rejected(format!("the component does not fit the world `policy`: {why}"));
         let instance = bindings::Policy::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
+            .and_then(|()| filesystem::lend_bytes(&mut linker))
             .and_then(|()| linker.instantiate_pre(&component))
             .map_err(|error| unfit(format!("{error:#}")))?;
         let exports = Exports::find(&component).map_err(unfit)?;

@@ -55,6 +55,10 @@ impl Spec {
         &self.0
     }
 
+    pub(crate) fn shared(&self) -> Arc<[u8]> {
+        Arc::clone(&self.0)
+    }
+
     pub(crate) fn check_size(&self, limit: u64) -> Result<()> {
         if self.0.len() as u64 > limit {
             let message = format!("the spec is larger than the limit of {limit} bytes");
