@@ -138,6 +138,11 @@ fn members(
 /// another way.
 fn find(text: &[u8], known: &[&'static str]) -> Option<Option<(u8, &'static str)>> {
     let text = text.strip_prefix(b"\"")?;
+    // Few keys start as a known one does, and then it does not matter how they go on.
+    let first = text.first().filter(|first| first.is_ascii() && **first != b'\\')?;
+    if !known.iter().any(|name| name.as_bytes().first().is_some_and(|letter| letter.eq_ignore_ascii_case(first))) {
+        return Some(None);
+    }
     let length = text.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0x80..))?;
     let (key, end) = text.split_at_checked(length)?;
     if !end.starts_with(b"\"") {

@@ -18,15 +18,18 @@ pub(super) type Block = [u8; SIZE];
 pub(super) struct Masks {
     pub(super) quotes: u64,
     pub(super) backslashes: u64,
-    /// And now and then a byte that stands nowhere outside strings.
-    pub(super) brackets: u64,
+    /// `{` and `[`.
+    pub(super) opens: u64,
+    /// `}` and `]`.
+    pub(super) closes: u64,
     pub(super) commas: u64,
     pub(super) colons: u64,
     /// Spaces and control characters.
     pub(super) blanks: u64,
     /// Tabs and line breaks.
     pub(super) line_controls: u64,
-    /// Whether there is any other control character.
-    pub(super) has_other_controls: bool,
-    pub(super) is_ascii: bool,
+    /// All other control characters.
+    pub(super) other_controls: u64,
+    /// What is not ASCII.
+    pub(super) beyond_ascii: u64,
 }

@@ -1,7 +1,46 @@
 //! Numbers and literals.
 
 /// Whether a text starts with a number or a literal, of any size, and goes on as it may behind it.
+#[inline]
 pub(super) fn is_scalar(text: &[u8]) -> bool {
+    match text.first_chunk() {
+        // Nearly all are short.
+        Some(start) => is_short_scalar(*start) || is_any_scalar(text),
+        None => is_any_scalar(text),
+    }
+}
+
+/// Whether a text starts with an integer of few digits and a comma or a closing bracket, or with
+/// `true` or `null`, and goes on as it may.
+#[inline]
+fn is_short_scalar(start: [u8; 8]) -> bool {
+    let [first, .., fifth, _, _, _] = start;
+    let word = u64::from_le_bytes(start);
+    let digits = digits(word);
+    if digits == 0 {
+        let literal = word as u32;
+        return (literal == u32::from_le_bytes(*b"true") || literal == u32::from_le_bytes(*b"null")) && ends(fifth);
+    }
+    let behind = word.checked_shr(digits * 8).unwrap_or(0);
+    (digits == 1 || first != b'0') && ends(behind as u8)
+}
+
+/// How many digits a word starts with.
+#[inline]
+fn digits(word: u64) -> u32 {
+    let offsets = word ^ 0x3030_3030_3030_3030;
+    let low = (offsets & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676;
+    ((low | offsets) & 0x8080_8080_8080_8080).trailing_zeros() / 8
+}
+
+/// Whether a number or a literal mostly ends before this byte.
+#[inline]
+fn ends(byte: u8) -> bool {
+    matches!(byte, b',' | b'}' | b']')
+}
+
+#[cold]
+fn is_any_scalar(text: &[u8]) -> bool {
     let behind = match text {
         [b't', b'r', b'u', b'e', behind @ ..]
         | [b'n', b'u', b'l', b'l', behind @ ..]

@@ -19,25 +19,22 @@ pub(super) struct Found {
     pub(super) closing: u64,
     /// From a quote that opens to the byte before the one that closes.
     pub(super) inside: u64,
-    pub(super) is_wrong: bool,
+    /// Not zero if something is wrong.
+    pub(super) wrong: u64,
 }
 
 impl Strings {
-    /// The strings of the block that the text starts with.
+    /// The strings of a block; `text` is the document from a place in it on.
     #[inline]
-    pub(super) fn find(&mut self, text: &[u8], masks: &Masks) -> Found {
-        let mut is_wrong = false;
-        let escaped = if masks.backslashes | self.escaped == 0 {
-            0
-        } else {
-            self.escapes(text, masks.backslashes, &mut is_wrong)
-        };
+    pub(super) fn find<'a>(&mut self, masks: &Masks, text: impl Fn(usize) -> &'a [u8]) -> Found {
+        let (escaped, wrong) =
+            if masks.backslashes | self.escaped == 0 { (0, 0) } else { self.escapes(masks.backslashes, text) };
         let quotes = masks.quotes & !escaped;
         let inside = parity(quotes) ^ self.inside;
-        self.inside = if inside >> 63 == 1 { u64::MAX } else { 0 };
+        self.inside = (inside >> 63).wrapping_neg();
         // A control character is wrong in a string, and all but three of them anywhere.
-        is_wrong |= masks.has_other_controls || masks.line_controls & inside != 0;
-        Found { opening: quotes & inside, closing: quotes & !inside, inside, is_wrong }
+        let wrong = wrong | masks.other_controls | masks.line_controls & inside;
+        Found { opening: quotes & inside, closing: quotes & !inside, inside, wrong }
     }
 
     /// Whether the last block ended within a string.
@@ -45,30 +42,34 @@ impl Strings {
         self.inside != 0
     }
 
-    /// Checks the escapes that start in a block; which bytes of it stand behind a backslash.
+    /// Checks the escapes that start in a block. Which bytes of it stand behind a backslash, and
+    /// the backslashes that start no escape.
     ///
     /// A backslash outside strings is a token that nobody takes, so it does not matter what is
     /// made of it here.
-    fn escapes(&mut self, text: &[u8], backslashes: u64, is_wrong: &mut bool) -> u64 {
+    #[inline]
+    fn escapes<'a>(&mut self, backslashes: u64, text: impl Fn(usize) -> &'a [u8]) -> (u64, u64) {
         let mut escaped = self.escaped;
         self.escaped = 0;
+        let mut wrong = 0;
         let mut left = backslashes & !escaped;
         while left != 0 {
             let backslash = left & left.wrapping_neg();
-            let at = left.trailing_zeros() as usize;
-            *is_wrong |= !is_escape(text.get(at..).unwrap_or_default());
+            if !is_escape(text(left.trailing_zeros() as usize)) {
+                wrong |= backslash;
+            }
             let behind = backslash << 1;
             escaped |= behind;
             self.escaped = backslash >> 63;
             left &= !(backslash | behind);
         }
-        escaped
+        (escaped, wrong)
     }
 }
 
 /// For each bit, whether an odd number of bits up to and with it are set.
 #[inline]
-pub(super) fn parity(mut bits: u64) -> u64 {
+fn parity(mut bits: u64) -> u64 {
     for distance in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << distance;
     }

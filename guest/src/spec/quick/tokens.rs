@@ -20,9 +20,12 @@ pub(super) struct Tokens<'a> {
     opens: u64,
     closes: u64,
     strings: Strings,
+    /// One if the present block ends within a number or a literal.
+    in_scalar: u64,
     grammar: Grammar,
+    /// Not zero if there was anything that is not ASCII.
+    beyond_ascii: u64,
     is_wrong: bool,
-    is_ascii: bool,
 }
 
 impl<'a> Tokens<'a> {
@@ -40,9 +43,10 @@ impl<'a> Tokens<'a> {
             opens: 0,
             closes: 0,
             strings: Strings::default(),
+            in_scalar: 0,
             grammar: Grammar::new(),
+            beyond_ascii: 0,
             is_wrong: false,
-            is_ascii: true,
         }
     }
 
@@ -61,33 +65,46 @@ impl<'a> Tokens<'a> {
         if matches!(self.byte(start)?, b'{' | b'[') { self.skip_container() } else { Some(()) }
     }
 
-    /// Skips the rest of an array or object. What is in it has been checked, so counting its
-    /// brackets is enough.
+    /// Skips the rest of an array or object. What is in it has been checked, so looking for the
+    /// bracket that closes it is enough.
     fn skip_container(&mut self) -> Option<()> {
-        let mut depth = 1_u32;
+        let mut depth = 1;
+        if self.skip_in_block(&mut depth) {
+            return Some(());
+        }
+        let outside = self.grammar.depth().wrapping_sub(depth);
         loop {
-            let opens = self.opens & self.pending;
-            let mut closes = self.closes & self.pending;
-            if closes.count_ones() < depth {
-                depth = depth.wrapping_add(opens.count_ones()).wrapping_sub(closes.count_ones());
-                self.next_block()?;
-                continue;
-            }
-            while closes != 0 {
-                // All up to the next one that closes.
-                let passed = closes ^ closes.wrapping_sub(1);
-                let outer = depth.wrapping_sub(1);
-                if (opens & self.pending & passed).count_ones() == 0 && outer == 0 {
-                    self.pending &= !passed;
+            self.next_block()?;
+            if self.grammar.comes_down_to(outside) {
+                let behind = self.grammar.depth().wrapping_sub(outside);
+                let mut depth = behind.wrapping_add(self.closes.count_ones()).wrapping_sub(self.opens.count_ones());
+                if self.skip_in_block(&mut depth) {
                     return Some(());
                 }
-                depth = outer.wrapping_add((opens & self.pending & passed).count_ones());
-                self.pending &= !passed;
-                closes &= !passed;
             }
-            depth = depth.wrapping_add((opens & self.pending).count_ones());
-            self.next_block()?;
         }
+    }
+
+    /// Skips what is left of the block, or up to the bracket that closes as many containers.
+    fn skip_in_block(&mut self, depth: &mut u32) -> bool {
+        let opens = self.opens & self.pending;
+        let mut closes = self.closes & self.pending;
+        let mut passed = 0;
+        while closes != 0 {
+            // All up to the next one that closes.
+            let now = closes ^ closes.wrapping_sub(1);
+            let opened = (opens & now & !passed).count_ones();
+            *depth = depth.wrapping_add(opened).wrapping_sub(1);
+            passed |= now;
+            if *depth == 0 {
+                self.pending &= !passed;
+                return true;
+            }
+            closes &= !passed;
+        }
+        *depth = depth.wrapping_add((opens & !passed).count_ones());
+        self.pending = 0;
+        false
     }
 
     /// The byte that a token starts with.
@@ -102,42 +119,50 @@ impl<'a> Tokens<'a> {
 
     /// Whether the document ends here, and all its text is sound.
     pub(super) fn finish(mut self) -> Option<()> {
+        // If something is wrong there are no more tokens either.
         let ends = self.next().is_none() && !self.is_wrong && !self.strings.is_open();
-        (ends && (self.is_ascii || core::str::from_utf8(self.spec).is_ok())).then_some(())
+        (ends && (self.beyond_ascii == 0 || core::str::from_utf8(self.spec).is_ok())).then_some(())
     }
 
-    /// Steps into the next block.
+    /// Steps into the next block. `None` behind the last one, or if something is wrong: nobody
+    /// needs to see the rest.
     #[inline(never)]
     fn next_block(&mut self) -> Option<()> {
-        let masks = match self.blocks.next() {
-            Some(block) => block::masks(block),
-            None => block::masks(&self.last.take()?),
+        let last;
+        let block = match self.blocks.next() {
+            Some(block) => block,
+            None => {
+                last = self.last.take()?;
+                &last
+            }
         };
         self.base = self.next_base;
         self.next_base = self.base.wrapping_add(block::SIZE);
-        self.is_ascii &= masks.is_ascii;
-        self.find(&masks);
-        // Nobody needs to see the rest.
+        let masks = block::masks(block);
+        self.beyond_ascii |= masks.beyond_ascii;
+        let scalars = self.find(block, &masks);
+        self.is_wrong |= self.grammar.is_wrong() || !all(scalars, |at| is_scalar(self.behind(self.base | at)));
         (!self.is_wrong).then_some(())
     }
 
+    /// Finds the tokens of a block, and where numbers and literals start.
     #[inline]
-    fn find(&mut self, masks: &Masks) {
-        let rest = self.spec.get(self.base..).unwrap_or_default();
-        let strings = self.strings.find(rest, masks);
-        let outside = !(strings.inside | strings.closing);
-        let found = Found {
-            blanks: masks.blanks & outside,
-            brackets: masks.brackets & outside,
-            commas: masks.commas & outside,
-            colons: masks.colons & outside,
-            strings,
-        };
-        let checked = self.grammar.check(rest, &found);
-        self.is_wrong |= checked.is_wrong || !all(checked.scalars, |at| is_scalar(rest.get(at..).unwrap_or_default()));
-        self.opens = checked.opens;
-        self.closes = found.brackets & !checked.opens;
-        self.pending = found.brackets | found.commas | found.colons | found.strings.opening | checked.scalars;
+    fn find(&mut self, block: &Block, masks: &Masks) -> u64 {
+        let (spec, base) = (self.spec, self.base);
+        let strings = self.strings.find(masks, |at| spec.get(base | at..).unwrap_or_default());
+        let text = strings.inside | strings.closing;
+        let [opens, closes, commas, colons, blanks] =
+            [masks.opens, masks.closes, masks.commas, masks.colons, masks.blanks].map(|mask| mask & !text);
+        let tokens = opens | closes | commas | colons;
+        let others = text | tokens | blanks;
+        let scalars = !(others | !others << 1 | self.in_scalar);
+        self.in_scalar = !others >> 63;
+        self.opens = opens;
+        self.closes = closes;
+        self.pending = tokens | strings.opening | scalars;
+        let wrong = strings.wrong;
+        self.grammar.check(block, &Found { blanks, opens, closes, commas, colons, scalars, strings }, wrong);
+        scalars
     }
 }
 

@@ -12,14 +12,15 @@ pub(in crate::spec::quick) fn masks(block: &Block) -> Masks {
     Masks {
         quotes: equal(b'"'),
         backslashes: equal(b'\\'),
-        // What they differ in lies in the two bits and in 0x20.
-        brackets: bits(words, |word| zeros((word | every(0x26)) ^ every(0x7f))),
+        // The two kinds of brackets differ in 0x20.
+        opens: bits(words, |word| zeros((word | every(0x20)) ^ every(b'{'))),
+        closes: bits(words, |word| zeros((word | every(0x20)) ^ every(b'}'))),
         commas: equal(b','),
         colons: equal(b':'),
         blanks,
         line_controls,
-        has_other_controls: controls != line_controls,
-        is_ascii: block.is_ascii(),
+        other_controls: controls ^ line_controls,
+        beyond_ascii: bits(words, |word| word & every(0x80)),
     }
 }
 

@@ -1,8 +1,7 @@
 //! With the vectors of WebAssembly, of 16 bytes each.
 
 use core::arch::wasm32::{
-    i8x16_bitmask, i8x16_gt, i8x16_splat, u8x16_eq, u8x16_le, u8x16_lt, u8x16_min, u8x16_splat, u64x2, v128,
-    v128_any_true, v128_or,
+    i8x16_bitmask, i8x16_lt, i8x16_min, i8x16_splat, u8x16_eq, u8x16_splat, u64x2, v128, v128_any_true, v128_or,
 };
 
 use super::{Block, Masks};
@@ -11,19 +10,45 @@ use super::{Block, Masks};
 pub(in crate::spec::quick) fn masks(block: &Block) -> Masks {
     let vectors = load(block);
     let [a, b, c, d] = vectors;
-    let (line_controls, has_other_controls) =
-        if is_any_below(u8x16_min(u8x16_min(a, b), u8x16_min(c, d)), b' ') { controls(vectors) } else { (0, false) };
-    Masks {
+    // The two kinds of brackets differ in this bit.
+    let folded = vectors.map(|vector| v128_or(vector, u8x16_splat(0x20)));
+    let mut masks = Masks {
         quotes: bits(vectors, |vector| equal(vector, b'"')),
         backslashes: rare(vectors, |vector| equal(vector, b'\\')),
-        brackets: bits(vectors, brackets),
+        opens: bits(folded, |vector| equal(vector, b'{')),
+        closes: bits(folded, |vector| equal(vector, b'}')),
         commas: bits(vectors, |vector| equal(vector, b',')),
         colons: bits(vectors, |vector| equal(vector, b':')),
-        blanks: bits(vectors, |vector| u8x16_le(vector, u8x16_splat(b' '))),
-        line_controls,
-        has_other_controls,
-        is_ascii: i8x16_bitmask(v128_or(v128_or(a, b), v128_or(c, d))) == 0,
+        blanks: 0,
+        line_controls: 0,
+        other_controls: 0,
+        beyond_ascii: 0,
+    };
+    // With a sign: what is not ASCII is below too.
+    let least = i8x16_min(i8x16_min(a, b), i8x16_min(c, d));
+    if is_any_below(least, 0x21) {
+        masks.blanks = bits(vectors, |vector| i8x16_lt(vector, i8x16_splat(0x21)));
+        if is_any_below(least, 0x20) {
+            tell_apart(vectors, &mut masks);
+        }
     }
+    masks
+}
+
+/// Tells apart what is below the space.
+#[inline]
+fn tell_apart(vectors: [v128; 4], masks: &mut Masks) {
+    let lines = |vector| v128_or(equal(vector, b'\n'), v128_or(equal(vector, b'\t'), equal(vector, b'\r')));
+    let below = bits(vectors, |vector| i8x16_lt(vector, i8x16_splat(0x20)));
+    masks.line_controls = bits(vectors, lines);
+    masks.beyond_ascii = bits(vectors, |vector| vector);
+    masks.other_controls = below ^ masks.beyond_ascii ^ masks.line_controls;
+    masks.blanks ^= masks.beyond_ascii;
+}
+
+#[inline]
+fn is_any_below(vector: v128, limit: i8) -> bool {
+    i8x16_bitmask(i8x16_lt(vector, i8x16_splat(limit))) != 0
 }
 
 #[inline]
@@ -51,22 +76,4 @@ fn rare(vectors: [v128; 4], test: impl Fn(v128) -> v128) -> u64 {
 #[inline]
 fn equal(vector: v128, byte: u8) -> v128 {
     u8x16_eq(vector, u8x16_splat(byte))
-}
-
-#[inline]
-fn is_any_below(vector: v128, limit: u8) -> bool {
-    v128_any_true(u8x16_lt(vector, u8x16_splat(limit)))
-}
-
-/// They are among the last ten of ASCII, but for a bit that `[` and `]` lack.
-#[inline]
-fn brackets(vector: v128) -> v128 {
-    i8x16_gt(v128_or(vector, u8x16_splat(0x20)), i8x16_splat(b'z' as i8))
-}
-
-fn controls(vectors: [v128; 4]) -> (u64, bool) {
-    let lines = |vector| v128_or(equal(vector, b'\n'), v128_or(equal(vector, b'\t'), equal(vector, b'\r')));
-    let line_controls = bits(vectors, lines);
-    let all = bits(vectors, |vector| u8x16_lt(vector, u8x16_splat(b' ')));
-    (line_controls, all != line_controls)
 }
