@@ -111,14 +111,7 @@ impl Target {
         // First whatever can refuse: until the name is taken away, nothing has been lost. The
         // shim's pid is read while there is a file to read it from (defect D2).
         let mut mounted = self.find_mounts()?;
-        let kept = match Kept::open(&inner.places, id) {
-            // Unknown is not dead, but a broken record must not keep a bundle for ever.
-            Err(error) if force => {
-                warnings.push(error.to_string());
-                None
-            }
-            kept => kept?,
-        };
+        let kept = overlook_broken(Kept::open(&inner.places, id), force, &mut warnings)?;
         if let Some(shim) = self.find_shim(records, kept.as_ref(), force, &mut warnings)?
             && busy.pause(|| self.end_shim(inner, id, &shim, force))?
         {
@@ -178,13 +171,8 @@ impl Target {
         force: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Shim>> {
-        let record = match kept.map_or(Ok(None), |kept| kept.record_of(&self.bundle)) {
-            Err(error) if force => {
-                warnings.push(error.to_string());
-                None
-            }
-            record => record?,
-        };
+        let record = kept.map_or(Ok(None), |kept| kept.record_of(&self.bundle));
+        let record = overlook_broken(record, force, warnings)?;
         let pid = match &records.pid {
             Ok(pid) => *pid,
             Err(fault) => {
@@ -347,6 +335,21 @@ pub(super) fn clean_expected_socket(inner: &Inner, id: &BundleId) {
     }
 }
 
+/// Takes what is on record about a shim for nothing if it cannot be used and that is wanted.
+///
+/// Unknown is not dead, but a broken record must not keep a bundle for ever. One that cannot be read
+/// only now, because this process or the machine has run out of something, is not broken.
+fn overlook_broken<T>(found: Result<Option<T>>, force: bool, warnings: &mut Vec<String>) -> Result<Option<T>> {
+    const RUN_OUT: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    match found {
+        Err(error) if force && !RUN_OUT.iter().any(|errno| error.errno() == Some(errno.raw_os_error())) => {
+            warnings.push(error.to_string());
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
 fn not_found(inner: &Inner, id: &BundleId) -> Error {
     super::inspect::not_found(&inner.places.bundle(id))
 }
@@ -377,4 +380,27 @@ fn foreign_mount(directory: &Directory, path: &std::path::Path) -> Error {
 
 fn leftover(step: Step, failure: &crate::sys::Failure, parent: &Directory, name: &Name) -> Error {
     Error::from_failure(step, failure).note(format!("{} is left behind", parent.path_of(name).display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_cannot_be_read_now_is_not_overlooked() {
+        let found = |errno| -> Result<Option<()>> {
+            Err(Error::from_failure(
+                Step::ReadRecords,
+                &crate::sys::Failure::new("openat2", std::path::PathBuf::from("/record"), errno),
+            ))
+        };
+        let mut warnings = Vec::new();
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert!(overlook_broken(found(errno), true, &mut warnings).is_err(), "{errno}");
+        }
+        assert!(overlook_broken(found(Errno::NOTDIR), false, &mut warnings).is_err());
+        assert_eq!(warnings, [""; 0]);
+        assert!(overlook_broken(found(Errno::NOTDIR), true, &mut warnings).unwrap().is_none());
+        assert_eq!(warnings.len(), 1);
+    }
 }

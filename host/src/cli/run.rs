@@ -7,6 +7,7 @@ mod streams;
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use dunnage::shim::StartOptions;
 use dunnage::{BundleId, Dunnage, Incarnation, Spec, TaskSettings};
@@ -19,10 +20,13 @@ use self::signals::{Interrupted, Signals};
 use super::confine::{Needs, confine_beside_broker, confine_beside_starter};
 use super::failure::{Failed, report};
 use super::global::{Global, Input};
-use super::shim::{block_on, on_thread};
+use super::shim::{block_on, on_thread, spare_descriptors};
 
 /// The exit code of our own failures, which no container's is taken for.
 const OWN_FAILURE: u8 = 125;
+/// Descriptors that are set aside until the container is removed: a run that fails because there
+/// are no more would else leave what it cannot open.
+const SPARE: usize = 16;
 
 /// Run a container
 #[derive(Args)]
@@ -181,7 +185,12 @@ async fn run(
     signals: &mut Signals,
     remover: Option<Remover>,
 ) -> Ended {
-    let created = match signals.check().map_err(Into::into).and_then(|()| Ok(dunnage.create(&task.id, spec)?)) {
+    let mut create = || {
+        signals.check()?;
+        let spare = spare_descriptors(SPARE).context("cannot set aside what removing the container takes")?;
+        Ok((dunnage.create(&task.id, spec)?, spare))
+    };
+    let (created, spare) = match create() {
         Ok(created) => created,
         Err(error) => return Ended { result: Err(error), left: Ok(()) },
     };
@@ -193,6 +202,7 @@ async fn run(
         Ok(session) => session.finish(signals).await,
         Err(error) => Err(error),
     };
+    drop(spare);
     let stays = result.is_ok() && (task.detach || !task.remove);
     let left = if stays { Ok(()) } else { delete(dunnage, &task.id, created.incarnation, result.is_err()).await };
     Ended { result, left }

@@ -1,7 +1,7 @@
 //! `shim address`, `shim connect-address`, `shim config`, `shim start`, `shim info`, `shim stop`.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -193,8 +193,12 @@ impl Alive {
 
 /// Runs what waits for others on one thread. What still waits at the end, such as a read from
 /// standard input, is left behind.
+///
+/// The runtime panics where it gets no descriptors for its signals, so there have to be some.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = has_descriptors()
+    const MOST: usize = 8;
+    let runtime = spare_descriptors(MOST)
+        .map(drop)
         .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build())
         .map_err(Failed::waiting)?;
     let result = runtime.block_on(work);
@@ -202,11 +206,9 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     result
 }
 
-/// Whether there are as many descriptors left as the runtime takes: it panics where it gets none for
-/// its signals.
-fn has_descriptors() -> io::Result<()> {
-    const MOST: usize = 8;
-    (0..MOST).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect::<io::Result<Vec<_>>>().map(drop)
+/// Descriptors that are kept from others until they are dropped.
+pub(super) fn spare_descriptors(count: usize) -> io::Result<Vec<OwnedFd>> {
+    (0..count).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect()
 }
 
 /// Does something that may block on a thread of its own: the pool of the runtime panics where the

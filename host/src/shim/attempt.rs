@@ -21,12 +21,17 @@ use crate::name::Name;
 use crate::privileged::Privileged;
 use crate::sabotage::SABOTAGED;
 use crate::shims::ShimConfig;
+use crate::sys::descriptors::spare_descriptors;
 use crate::sys::{Directory, boot_id, remove_own_socket};
 
 /// The longest address (`sun_path` of unix(7), with the prefix).
 const LONGEST_ADDRESS: usize = 106;
 /// How long a shim that has closed its connections may take to end.
 const LAST_MOMENTS: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Descriptors that are set aside: where there are no more, what has been started would else be left
+/// running.
+const SPARE: usize = 8;
 
 /// A shim that is about to be started: its bundle is held, its socket is bound, and the intent is
 /// on record.
@@ -42,6 +47,8 @@ pub(super) struct Attempt {
     /// What was on record before: a failure puts it back.
     before: Option<ShimRecord>,
     made: Made,
+    /// For taking it back.
+    spare: Vec<OwnedFd>,
 }
 
 /// What has been made for a shim, which goes if it does not come up. What was there before stays:
@@ -105,12 +112,13 @@ impl Attempt {
         };
         // A handle of its own: that of the lock must not outlive us in another process.
         let work_dir = Arc::new(hold.work_dir.reopen().at_step(Step::StartShim)?);
+        let spare = spare_descriptors(&sockets, SPARE).at_step(Step::StartShim)?;
         let kept = KeptShim::make(inner, id)?;
         let handles = Handles { work_dir, records: Arc::clone(&kept.directory), sockets };
         let made = Made::default();
         let privileged = inner.config.privileged.clone();
         let mut attempt =
-            Self { privileged, hold, handles, kept, socket: None, socket_name, record, config, before, made };
+            Self { privileged, hold, handles, kept, socket: None, socket_name, record, config, before, made, spare };
         match attempt.listen() {
             Ok(()) => Ok(attempt),
             Err(error) => Err(attempt.undo(None, error)),
@@ -208,6 +216,7 @@ impl Attempt {
     /// Takes everything back that starting a shim has made.
     pub(super) fn undo(mut self, process: Option<Process>, mut error: Error) -> Error {
         self.socket = None;
+        self.spare.clear();
         if process.is_none()
             && self.made.process
             && let Err(failure) = self.end_unrecorded()

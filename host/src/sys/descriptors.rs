@@ -8,6 +8,8 @@ use std::process::Command;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::Failure;
+use super::directory::Directory;
 use super::spawn::close_on_exec_from;
 
 /// Lets a child inherit its three standard streams and nothing else.
@@ -28,6 +30,15 @@ pub(crate) fn waitable(fd: OwnedFd, interest: Interest) -> Result<AsyncFd<OwnedF
     // SAFETY: an `OwnedFd` is one open descriptor and stays the same one until it is dropped.
     let registered = unsafe { AsyncFd::register_with_interest(fd, interest) };
     registered.map_err(|error| error.into_parts())
+}
+
+/// Descriptors that are kept from others until they are dropped: handles of a directory.
+pub(crate) fn spare_descriptors(directory: &Directory, count: usize) -> super::Result<Vec<OwnedFd>> {
+    let duplicate = |_| {
+        rustix::io::fcntl_dupfd_cloexec(directory, 0)
+            .map_err(|errno| Failure::new("fcntl", directory.path().to_owned(), errno).with("F_DUPFD_CLOEXEC"))
+    };
+    (0..count).map(duplicate).collect()
 }
 
 /// Takes over a descriptor that whoever started this process has handed over. It is not passed on.
