@@ -67,19 +67,19 @@ impl Grammar {
         self.wrong != 0
     }
 
-    /// Checks a block, of which something is known to be wrong already if a word is not zero.
+    /// Checks a block.
     #[inline]
-    pub(super) fn check(&mut self, block: &Block, found: &Found, wrong: u64) {
+    pub(super) fn check(&mut self, block: &Block, found: &Found) {
         // Mostly there are no blanks, and all the work for them falls away.
         if found.blanks == 0 {
-            self.sequence(block, found, 0, wrong);
+            self.sequence(block, found, 0);
         } else {
-            self.sequence(block, found, found.blanks, wrong);
+            self.sequence(block, found, found.blanks);
         }
     }
 
     #[inline(always)]
-    fn sequence(&mut self, block: &Block, found: &Found, blanks: u64, wrong: u64) {
+    fn sequence(&mut self, block: &Block, found: &Found, blanks: u64) {
         let Found { opens, closes, commas, colons, scalars, ref strings, .. } = *found;
         let behind_comma = self.behind_comma.find(commas, blanks);
         let behind_colon = self.behind_colon.find(colons, blanks);
@@ -88,7 +88,7 @@ impl Grammar {
         let others = scalars | opens;
         let places = behind_comma | behind_colon | behind_open;
         // What does not wait is stored at once: there are few registers.
-        self.wrong |= (others | strings.opening) ^ places ^ (behind_open & closes) | wrong;
+        self.wrong |= (others | strings.opening) ^ places ^ (behind_open & closes) | strings.wrong;
 
         let members = self.in_objects(block, opens, closes) & (behind_comma | behind_open);
         // A carry runs through the string, to the quote that closes it.
@@ -105,7 +105,7 @@ impl Grammar {
         let mut containers = self.containers;
         let mut fewest = containers;
         let mut wrong = 0;
-        // What stands behind brackets, and in front of the first one.
+        // Where stretches within an object start: behind a bracket, or with the block.
         let mut starts = containers & 1;
         let mut left = brackets;
         while left != 0 {
@@ -119,6 +119,7 @@ impl Grammar {
                 containers >>= 1;
                 fewest = fewest.min(containers);
             } else {
+                // With one more the mark above the outermost would be lost.
                 wrong |= containers >> 63;
                 containers = containers << 1 | is_object;
             }

@@ -21,6 +21,7 @@ fn is_short_scalar(start: [u8; 8]) -> bool {
         let literal = word as u32;
         return (literal == u32::from_le_bytes(*b"true") || literal == u32::from_le_bytes(*b"null")) && ends(fifth);
     }
+    // Behind eight digits there may be more.
     let behind = word.checked_shr(digits * 8).unwrap_or(0);
     (digits == 1 || first != b'0') && ends(behind as u8)
 }
@@ -28,6 +29,7 @@ fn is_short_scalar(start: [u8; 8]) -> bool {
 /// How many digits a word starts with.
 #[inline]
 fn digits(word: u64) -> u32 {
+    // 0x76 + 10 = 0x80: the highest bit of each byte that is no digit gets set.
     let offsets = word ^ 0x3030_3030_3030_3030;
     let low = (offsets & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676;
     ((low | offsets) & 0x8080_8080_8080_8080).trailing_zeros() / 8

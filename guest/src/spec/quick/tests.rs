@@ -7,7 +7,13 @@ use super::*;
 use crate::spec::{quick_remapped_gid, thorough_remapped_gid};
 
 fn skips(value: &str) -> bool {
-    let spec = format!(r#"{{"x":{value},"linux":{{"gidMappings":[{{"hostID":7}}]}}}}"#);
+    skips_behind("x", value)
+}
+
+/// The same in another place of a block, without the blanks that fill up the last one.
+fn skips_behind(key: &str, value: &str) -> bool {
+    let long = "y".repeat(2 * block::SIZE);
+    let spec = format!(r#"{{"{key}":{value},"{long}":0,"linux":{{"gidMappings":[{{"hostID":7}}]}}}}"#);
     let quick = quick_remapped_gid(spec.as_bytes());
     if let Some(gid) = quick {
         assert_eq!((gid, thorough_remapped_gid(spec.as_bytes())), (7, Ok(7)), "{value}");
@@ -144,14 +150,29 @@ fn nesting_is_followed_some_way() {
 /// Tokens and escapes that lie across the border of two blocks are found all the same.
 #[test]
 fn every_place_in_a_block() {
-    for space in 0..130 {
-        let space = " ".repeat(space);
+    for before in 0..130 {
+        let (space, key) = (" ".repeat(before), "x".repeat(before));
         for value in [r#""a\\\"b""#, r#""\\""#, r#""\u00e9\n""#, "-12.5e+3", "null", r#"{"a":[1,2]}"#, "\"é\""] {
             assert!(skips(&(space.clone() + value)), "{space}{value}");
+            assert!(skips_behind(&key, value), "{key} {value}");
         }
-        for value in [r#""\\"""#, r#""\""#, "nulll", "12.5e+", "\"\n\"", r#"{"a":[1,2}"#, r#""\ud83d\ude00""#, "1\u{1}"]
-        {
+        for value in [
+            r#""\\"""#,
+            r#""\""#,
+            "nulll",
+            "12.5e+",
+            "\"\n\"",
+            r#"{"a":[1,2}"#,
+            r#""\ud83d\ude00""#,
+            "1\u{1}",
+            "[1,]",
+            r#"{"a":}"#,
+            r#"{"a"}"#,
+            r#"["a":1]"#,
+            "{1:2}",
+        ] {
             assert!(!skips(&(space.clone() + value)), "{space}{value}");
+            assert!(!skips_behind(&key, value), "{key} {value}");
         }
     }
 }

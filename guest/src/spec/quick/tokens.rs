@@ -77,8 +77,8 @@ impl<'a> Tokens<'a> {
             self.next_block()?;
             if self.grammar.comes_down_to(outside) {
                 let behind = self.grammar.depth().wrapping_sub(outside);
-                let mut depth = behind.wrapping_add(self.closes.count_ones()).wrapping_sub(self.opens.count_ones());
-                if self.skip_in_block(&mut depth) {
+                let mut before = behind.wrapping_add(self.closes.count_ones()).wrapping_sub(self.opens.count_ones());
+                if self.skip_in_block(&mut before) {
                     return Some(());
                 }
             }
@@ -160,8 +160,7 @@ impl<'a> Tokens<'a> {
         self.opens = opens;
         self.closes = closes;
         self.pending = tokens | strings.opening | scalars;
-        let wrong = strings.wrong;
-        self.grammar.check(block, &Found { blanks, opens, closes, commas, colons, scalars, strings }, wrong);
+        self.grammar.check(block, &Found { blanks, opens, closes, commas, colons, scalars, strings });
         scalars
     }
 }
