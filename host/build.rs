@@ -5,6 +5,9 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
+use wasm_encoder::reencode::{self, Reencode, ReencodeComponent, component_utils};
+use wasm_encoder::{CanonicalFunctionSection, Component};
+use wasmparser::{CanonicalFunction, CanonicalOption, Parser};
 
 include!("src/engine/settings.rs");
 
@@ -21,7 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = shared_settings();
     let baseline = for_baseline(&mut config, &target)?;
     let engine = wasmtime::Engine::new(&config).map_err(|error| format!("{error:?}"))?;
-    let mut code = engine.precompile_component(component).map_err(|error| format!("{error:?}"))?;
+    let mut code =
+        engine.precompile_component(&without_post_returns(component)?).map_err(|error| format!("{error:?}"))?;
     let page = page_size(&target);
     code.resize(code.len().next_multiple_of(page), 0);
     std::fs::write(out.join("policy.cwasm"), &code)?;
@@ -67,6 +71,35 @@ fn for_baseline(config: &mut wasmtime::Config, target: &str) -> Result<String, B
         };
     }
     Ok(format!("{name} ({target})"))
+}
+
+/// Has nobody give back what a function has answered with. An instance is gone after its one call,
+/// and wasmtime would look the functions for that up whenever it makes one, which takes as long as
+/// to read 700 bytes of a spec.
+fn without_post_returns(component: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    struct Strip;
+
+    impl Reencode for Strip {
+        type Error = std::convert::Infallible;
+    }
+
+    impl ReencodeComponent for Strip {
+        fn parse_component_canonical(
+            &mut self,
+            section: &mut CanonicalFunctionSection,
+            mut function: CanonicalFunction,
+        ) -> Result<(), reencode::Error<Self::Error>> {
+            if let CanonicalFunction::Lift { options, .. } = &mut function {
+                let kept = |option: &&CanonicalOption| !matches!(option, CanonicalOption::PostReturn(_));
+                *options = options.iter().filter(kept).copied().collect();
+            }
+            component_utils::parse_component_canonical(self, section, function)
+        }
+    }
+
+    let mut stripped = Component::new();
+    Strip.parse_component(&mut stripped, Parser::new(0), component)?;
+    Ok(stripped.finish())
 }
 
 /// The largest pages that kernels for a target have; its linkers align segments to as much.
