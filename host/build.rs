@@ -73,9 +73,9 @@ fn for_baseline(config: &mut wasmtime::Config, target: &str) -> Result<String, B
     Ok(format!("{name} ({target})"))
 }
 
-/// Has nobody give back what a function has answered with. An instance is gone after its one call,
-/// and wasmtime would look the functions for that up whenever it makes one, which takes as long as
-/// to read 700 bytes of a spec.
+/// Leaves out the post-returns, with which a guest frees what it has answered with. An instance is
+/// gone after its one call, and wasmtime would look all of them up whenever it makes one: a
+/// twentieth of a decision on a spec of usual size.
 fn without_post_returns(component: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     struct Strip;
 
