@@ -1,6 +1,9 @@
-//! Builds the policy that misbehaves.
+//! Builds the policy that misbehaves, and finds out which tests can run here.
 
 use std::path::{Path, PathBuf};
+
+#[path = "support/present.rs"]
+mod present;
 
 fn main() -> Result<(), String> {
     let here = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").map_err(|error| error.to_string())?);
@@ -11,5 +14,28 @@ fn main() -> Result<(), String> {
     }
     let component = dunnage_policy_artifact::component::build(workspace, "dunnage-test-policies", Path::new(&out))?;
     println!("cargo::rustc-env=DUNNAGE_HOSTILE_POLICY={}", component.display());
+    mark_possible_tests();
     Ok(())
+}
+
+/// Tests of what this machine lacks are marked as ignored, unless it was promised.
+fn mark_possible_tests() {
+    // With another user these change.
+    for variable in ["CI", "HOME", "PATH", "USER"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    let root = present::is_root();
+    for (name, possible) in [
+        ("has_root", root),
+        ("has_containers", root && present::missing_programs().is_empty()),
+        ("has_strace", present::can_trace()),
+    ] {
+        println!("cargo::rustc-check-cfg=cfg({name})");
+        if possible || present::promised() {
+            println!("cargo::rustc-cfg={name}");
+        } else {
+            // Cargo asks again every time while a file does not exist: it may have been installed.
+            println!("cargo::rerun-if-changed=missing");
+        }
+    }
 }

@@ -102,8 +102,8 @@ fn several_managers_of_the_same_directories_agree() {
     });
 }
 
-/// One manager runs the policy's code where it lies in the program, the others a copy: whoever comes
-/// and goes takes nothing from those that are at work.
+/// One manager runs the policy's code where it lies in the program, the others a copy: a manager
+/// that comes and goes takes nothing from those that are at work.
 #[test]
 fn managers_that_come_and_go_leave_the_others_their_code() {
     within(PATIENCE, "managers that come and go", || {
@@ -167,7 +167,7 @@ fn creates_and_deletes_of_the_same_ids_run_into_each_other() {
     });
 }
 
-/// Whoever looks sees a bundle that is complete, or none.
+/// A reader sees a complete bundle, or none.
 #[test]
 fn nobody_ever_sees_half_a_bundle() {
     within(PATIENCE, "looking on", || {
@@ -275,7 +275,7 @@ fn calls_that_wait_for_a_bundle_are_in_nobodys_way() {
     });
 }
 
-/// Waiting for somebody else is no fault of the policy: it does not count against its time.
+/// Waiting for another call is not the policy's fault: it does not count against its time.
 #[test]
 fn waiting_for_a_bundle_is_not_the_policys_time() {
     within(PATIENCE, "waiting for a lock", || {
@@ -307,7 +307,7 @@ fn waiting_for_a_bundle_is_not_the_policys_time() {
     });
 }
 
-/// Who never ends does not block others for ever: exit code 6, kind "locked".
+/// A call that never ends does not block others for ever: exit code 6, kind "locked".
 #[test]
 fn a_bundle_that_somebody_never_lets_go_of_is_reported_as_locked() {
     within(PATIENCE, "a lock that is never given back", || {
@@ -323,7 +323,7 @@ fn a_bundle_that_somebody_never_lets_go_of_is_reported_as_locked() {
             assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
             let outcome = binary.join().unwrap().expect(6);
             assert!(outcome.stderr.contains(scratch.work_dir("web").to_str().unwrap()), "{outcome:?}");
-            // Others are not concerned.
+            // Other bundles are not affected.
             assert!(create(&dunnage, &scratch::id("other"), &specs::plain()));
             assert!(delete(&dunnage, &scratch::id("other")));
         });

@@ -158,6 +158,7 @@ fn kill_everywhere(
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn a_create_that_is_killed_makes_a_bundle_or_none() {
     if !strace::present("a_create_that_is_killed_makes_a_bundle_or_none") {
         return;
@@ -169,6 +170,7 @@ fn a_create_that_is_killed_makes_a_bundle_or_none() {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn a_durable_create_that_is_killed_makes_a_bundle_or_none() {
     if !strace::present("a_durable_create_that_is_killed_makes_a_bundle_or_none") {
         return;
@@ -193,6 +195,7 @@ fn a_durable_create_that_is_killed_makes_a_bundle_or_none() {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn a_delete_that_is_killed_deletes_all_or_nothing() {
     if !strace::present("a_delete_that_is_killed_deletes_all_or_nothing") {
         return;
@@ -206,6 +209,7 @@ fn a_delete_that_is_killed_deletes_all_or_nothing() {
 
 /// The next delete finishes what a killed one began.
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn a_delete_after_one_that_was_killed_comes_to_its_end() {
     if !strace::present("a_delete_after_one_that_was_killed_comes_to_its_end") {
         return;
@@ -252,6 +256,7 @@ fn crashes_pile_up_and_do_no_harm() {
 
 /// A delete that is killed before, while or after it unmounts has not touched what was mounted.
 #[test]
+#[cfg_attr(not(all(has_root, has_strace)), ignore = "needs root and strace")]
 fn privileged_a_delete_that_is_killed_while_unmounting_keeps_the_data() {
     let name = "privileged_a_delete_that_is_killed_while_unmounting_keeps_the_data";
     if !privileges::root(name) || !strace::present(name) {
@@ -275,7 +280,7 @@ fn privileged_a_delete_that_is_killed_while_unmounting_keeps_the_data() {
                 let options = ["-o", "/dev/null", &format!("--trace={call}"), &inject];
                 let delete = scratch.command(["delete", "web-1"]);
                 let outcome = run(&mut strace::traced(&delete, options), []);
-                // Who unmounts is the broker: then that one is killed.
+                // The broker unmounts: then the broker is killed.
                 let told = call == "umount2" && outcome.stderr.contains("the broker does not answer");
                 assert!(matches!(outcome.code, None | Some(137)) || told, "{call} {nth}: {outcome:?}");
                 assert_eq!(scratch.bundle("web-1").exists(), call != "unlinkat", "{call} {nth}");

@@ -166,7 +166,7 @@ fn the_record_is_for_nobody_else() {
         let found = scratch.state().join(path).metadata().unwrap().permissions().mode();
         assert_eq!(found & 0o7777, mode, "{path}");
     }
-    // It is no namespace.
+    // It is not a namespace.
     assert_eq!(scratch.run(["list", "-A", "-o", "json"]).expect(0).json(), json!([]));
 }
 
@@ -328,7 +328,7 @@ fn following_ends_when_asked_to_or_read_by_nobody() {
     assert_eq!(Following { child, lines }.end(), Some(0));
 }
 
-/// Somebody died in the middle of a line, or the disk was full.
+/// A writer died in the middle of a line, or the disk was full.
 #[test]
 fn half_a_line_is_left_out_and_the_next_event_is_not() {
     let scratch = Scratch::new();

@@ -37,7 +37,7 @@ impl Hidden {
         Self { what, filters: vec![filter(errno, calls.iter().map(|call| (*call, Vec::new())).collect())] }
     }
 
-    /// Hides `statx` from those who ask for the id of a mount: it is the fourth argument.
+    /// Hides `statx` where it asks for the id of a mount: it is the fourth argument.
     fn and_mount_ids(mut self, what: &'static str) -> Self {
         let asked = SeccompCmpOp::MaskedEq(STATX_MNT_ID);
         let mask = SeccompCondition::new(3, SeccompCmpArgLen::Dword, asked, STATX_MNT_ID).expect("a condition");
@@ -72,7 +72,7 @@ fn filter(errno: i32, rules: BTreeMap<i64, Vec<SeccompRule>>) -> BpfProgram {
     filter.expect("a filter").try_into().expect("a program")
 }
 
-/// The ways to open a directory that have to come to the same.
+/// The ways to open a directory that must come to the same.
 fn ways() -> Vec<Hidden> {
     let openat2 = |what, errno| Hidden::calls(what, errno, &[libc::SYS_openat2]);
     vec![
@@ -219,6 +219,7 @@ fn links_are_refused_whatever_is_hidden() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_mounts_are_not_crossed_whatever_is_hidden() {
     if !privileges::root("privileged_mounts_are_not_crossed_whatever_is_hidden") {
         return;
@@ -251,6 +252,7 @@ fn privileged_mounts_are_not_crossed_whatever_is_hidden() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_mounts_on_rootfs_are_unmounted_whatever_is_hidden() {
     if !privileges::root("privileged_mounts_on_rootfs_are_unmounted_whatever_is_hidden") {
         return;
@@ -292,7 +294,7 @@ impl Drop for Shim {
     }
 }
 
-/// Without `pidfd_open` nobody can tell whether a shim lives: not knowing is not "dead".
+/// Without `pidfd_open` it is unknown whether a shim lives: not knowing is not "dead".
 #[test]
 fn without_pidfd_open_a_bundle_with_a_shim_is_not_deleted() {
     let scratch = Scratch::new();

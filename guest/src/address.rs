@@ -72,8 +72,8 @@ pub enum ConnectError<E> {
 
 /// The address to connect to. Similar to `decideShimAddress` of containerd.
 ///
-/// The legacy name is taken only if there is no file: whoever can spoil the file could otherwise
-/// choose an address that anybody in the network namespace can hold (defect D11).
+/// The legacy name is taken only if there is no file: an attacker who can spoil the file could
+/// otherwise choose an address that any process in the network namespace can hold (defect D11).
 ///
 /// # Errors
 ///

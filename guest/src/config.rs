@@ -11,7 +11,7 @@ pub struct RuncOptions<'a> {
     pub systemd_cgroup: bool,
 }
 
-/// What of a shim's settings is decided here; the rest is handed on.
+/// The part of a shim's settings that is decided here; the rest is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision<'a> {
     /// The directory where runc keeps its state; empty leaves it to the shim.

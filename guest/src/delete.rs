@@ -4,7 +4,7 @@ use crate::directory::Directory;
 use crate::identifier;
 use crate::records::{self, Records};
 
-/// Says what a deletion has to clean up besides the bundle. Similar to `Delete` of containerd's
+/// Says what a deletion must clean up besides the bundle. Similar to `Delete` of containerd's
 /// `bundle`.
 ///
 /// Every record is optional: one that is missing or broken never keeps a bundle from being

@@ -47,6 +47,6 @@ pub trait Directory {
     ///
     /// # Errors
     ///
-    /// What the file system says, but for a missing file.
+    /// What the file system says, except for a missing file.
     fn read_file_at(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Self::Error>;
 }

@@ -16,7 +16,6 @@ pub mod directory;
 pub mod identifier;
 pub mod records;
 pub mod spec;
-pub mod start;
 
 #[cfg(test)]
 extern crate std;

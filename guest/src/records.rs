@@ -1,4 +1,4 @@
-//! What is on file about a shim: `address` and `shim.pid`. Both are untrusted.
+//! The records of a shim in its bundle: `address` and `shim.pid`. Both are untrusted.
 
 use alloc::format;
 use alloc::string::String;
@@ -26,7 +26,7 @@ pub enum Fault<E> {
     Malformed(String),
 }
 
-/// What is on file; a missing record is `None`, and one that cannot be used is no obstacle to the
+/// What is on file; a missing record is `None`, and one that cannot be used does not affect the
 /// other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Records<E> {
@@ -45,7 +45,7 @@ pub fn read<D: Directory>(bundle: &D) -> Records<D::Error> {
 ///
 /// # Errors
 ///
-/// If it cannot be read, or holds something that is no address.
+/// If it cannot be read, or holds something that is not an address.
 pub fn address<D: Directory>(bundle: &D) -> Result<Option<String>, Fault<D::Error>> {
     let Some(text) = text(bundle, "address")? else { return Ok(None) };
     check_address(&text).map_err(|why| Fault::Malformed(why.into()))?;

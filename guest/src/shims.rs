@@ -1,14 +1,13 @@
 //! The interface `shims`: convert, decide, convert back.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use crate::bindings::dunnage::bundle::filesystem::{Directory, ErrorCode};
 use crate::bindings::exports::dunnage::bundle::bundles::{BundleId, IdentifierError, ShimRecords};
 use crate::bindings::exports::dunnage::bundle::shims as wit;
 use crate::component::Policy;
 use crate::directory::Lent;
-use crate::{address, config, delete, start};
+use crate::{address, config, delete};
 
 impl wit::Guest for Policy {
     fn address(id: BundleId, node: wit::NodeAddresses) -> Result<String, IdentifierError> {
@@ -55,22 +54,6 @@ impl wit::Guest for Policy {
             systemd_cgroup: decision.systemd_cgroup,
             namespace: id.namespace,
         })
-    }
-
-    fn start_arguments(
-        id: BundleId,
-        config: wit::ShimConfig,
-        options: wit::StartOptions,
-    ) -> Result<Vec<String>, IdentifierError> {
-        let start = start::Start {
-            work_dir: &config.work_dir,
-            runtime_root: &config.runtime_root,
-            systemd_cgroup: config.systemd_cgroup,
-            daemon: &options.daemon,
-            publisher: &options.publisher,
-            debug: options.debug,
-        };
-        Ok(start::arguments(&id.namespace, &id.id, start)?)
     }
 }
 

@@ -6,7 +6,7 @@ use core::cell::RefCell;
 
 use crate::directory::Directory;
 
-/// What was asked of a directory.
+/// A call on the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     SetGroup(u32),
@@ -44,7 +44,7 @@ impl Recording {
         self
     }
 
-    /// What was asked so far, failed operations included.
+    /// The calls so far, including those that failed.
     pub(crate) fn operations(&self) -> Vec<Operation> {
         self.operations.borrow().clone()
     }

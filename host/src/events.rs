@@ -1,39 +1,25 @@
-//! Events of tasks: what shims publish, kept below the state directory for whoever asks.
+//! Events of containers: what shims publish, kept below the state directory for any caller.
 //!
-//! A shim tells of the end of a process by running our binary (`dunnage publish`), which records
-//! the event in `<state>/.dunnage/events` and is done. The record is bounded: of the events before
-//! the latest mebibyte another one is kept, and older ones are forgotten. Events are for people
-//! and for convenience; whether a process has ended is for its shim to say.
-
-mod decode;
-mod event;
-mod log;
-mod reader;
-mod stream;
+//! Each function is there for a state directory alone, which needs no policy and so answers at once, and
+//! for a [`Dunnage`], as a method.
 
 use std::path::Path;
 
-#[cfg(fuzzing)]
-pub(crate) use self::decode::decode as decode_event;
-pub use self::event::Event;
-pub(crate) use self::log::EventLog;
-pub use self::stream::EventStream;
+use dunnage_core::{Result, check_directory};
+use dunnage_events::EventLog;
+pub use dunnage_events::{Event, EventStream, MAX_EVENT_SIZE};
+
 use crate::Dunnage;
-use crate::config::check_directory;
-use crate::error::Result;
+use crate::manager::during;
 
-/// The largest event that is taken, as it is published: a `google.protobuf.Any`, encoded.
-pub const MAX_EVENT_SIZE: usize = 64 * 1024;
-
-/// Records an event below a state directory. It needs no policy, and so answers at once.
+/// Records an event below a state directory.
 ///
 /// # Errors
 ///
 /// As [`Dunnage::publish`].
 pub fn publish(state: &Path, topic: &str, namespace: &str, event: &[u8]) -> Result<()> {
-    log_of(state)
-        .and_then(|log| log.record(topic, namespace, event))
-        .map_err(|error| error.during(|| "publish an event".to_owned()))
+    let recorded = log_of(state).and_then(|log| log.record(topic, namespace, event));
+    recorded.map_err(during(|| "publish an event".to_owned()))
 }
 
 /// The events on record below a state directory, the oldest first. Writes nothing.
@@ -42,7 +28,7 @@ pub fn publish(state: &Path, topic: &str, namespace: &str, event: &[u8]) -> Resu
 ///
 /// As [`Dunnage::events`].
 pub fn read(state: &Path) -> Result<Vec<Event>> {
-    log_of(state).and_then(|log| log.read()).map_err(|error| error.during(|| "read the events".to_owned()))
+    log_of(state).and_then(|log| log.read()).map_err(during(|| "read the events".to_owned()))
 }
 
 /// The events on record below a state directory, and then those to come. Writes nothing.
@@ -51,7 +37,7 @@ pub fn read(state: &Path) -> Result<Vec<Event>> {
 ///
 /// As [`Dunnage::follow_events`].
 pub fn follow(state: &Path) -> Result<EventStream> {
-    log_of(state).map(EventStream::new).map_err(|error| error.during(|| "follow the events".to_owned()))
+    log_of(state).map(EventStream::new).map_err(during(|| "follow the events".to_owned()))
 }
 
 fn log_of(state: &Path) -> Result<EventLog> {
@@ -64,11 +50,11 @@ impl Dunnage {
     ///
     /// # Errors
     ///
-    /// [`InvalidEvent`](crate::ErrorKind::InvalidEvent) if it is none, too large, or of an
+    /// [`InvalidEvent`](crate::ErrorKind::InvalidEvent) if it is not one, too large, or of an
     /// unprintable topic, [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier) for such a
     /// namespace, and others if it cannot be written down.
     pub fn publish(&self, topic: &str, namespace: &str, event: &[u8]) -> Result<()> {
-        self.event_log().record(topic, namespace, event).map_err(|error| error.during(|| "publish an event".to_owned()))
+        publish(self.0.layout.state.path(), topic, namespace, event)
     }
 
     /// The events on record, of all namespaces, the oldest first. Writes nothing.
@@ -77,7 +63,7 @@ impl Dunnage {
     ///
     /// If the record cannot be read. A missing one holds no events.
     pub fn events(&self) -> Result<Vec<Event>> {
-        self.event_log().read().map_err(|error| error.during(|| "read the events".to_owned()))
+        read(self.0.layout.state.path())
     }
 
     /// The events on record, of all namespaces, and then those to come. Writes nothing: a state
@@ -85,8 +71,8 @@ impl Dunnage {
     ///
     /// # Errors
     ///
-    /// None now; the stream tells if the record cannot be read.
+    /// None now; the stream reports if the record cannot be read.
     pub fn follow_events(&self) -> Result<EventStream> {
-        Ok(EventStream::new(self.event_log()))
+        follow(self.0.layout.state.path())
     }
 }

@@ -1,19 +1,16 @@
-//! What the fuzz targets in `fuzz/` have to reach and nobody else. cargo-fuzz builds with
+//! What the fuzz targets in `fuzz/` need to reach, and no other caller does. cargo-fuzz builds with
 //! `--cfg fuzzing`; without that this module does not exist, so none of it is part of the API.
 
 use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
-use wasmtime::component::Component;
+use dunnage_core::Result;
+use dunnage_sandbox::Policy;
+use dunnage_sys::Name;
 
-use crate::Dunnage;
-use crate::config::Builder;
-use crate::engine::Sandbox;
-use crate::error::{Error, ErrorKind, Result, Step};
-use crate::events::{self, Event};
-use crate::name::Name;
-use crate::policy::Policy;
-use crate::shim::{self, ShimClient};
+use crate::events::Event;
+use crate::shim::ShimClient;
+use crate::{Builder, Dunnage};
 
 /// The name that some bytes are, and a hidden one made of it.
 pub fn name(bytes: &[u8]) -> Option<(Vec<u8>, std::io::Result<String>)> {
@@ -22,31 +19,23 @@ pub fn name(bytes: &[u8]) -> Option<(Vec<u8>, std::io::Result<String>)> {
     Some((name.as_c_str().to_bytes().to_owned(), hidden))
 }
 
-/// A client of the shim at the other end of a socket, whoever that is. Needs a tokio runtime.
+/// A client of whatever is at the other end of a socket. Needs a tokio runtime.
 pub fn shim_client(socket: OwnedFd) -> Result<ShimClient> {
-    shim::client_on(socket, None)
+    dunnage_shims::client_on(socket, None)
 }
 
 /// The event that a shim publishes.
 pub fn decode_event(topic: &str, namespace: &str, event: &[u8], now: SystemTime) -> Result<Event> {
-    events::decode_event(topic, namespace, event, now)
+    dunnage_events::decode(topic, namespace, event, now)
 }
 
-/// A bundle manager whose policy was compiled elsewhere: to have the compiler here, instrumented,
-/// would take minutes.
+/// A bundle manager whose policy was compiled elsewhere.
 ///
 /// # Safety
 ///
-/// The code has to come from this version of wasmtime, with the settings of `engine/settings.rs`.
+/// As for `Policy::from_code`.
 #[expect(unsafe_code, reason = "wasmtime trusts compiled code blindly")]
 pub unsafe fn with_policy_code(builder: Builder, code: &[u8]) -> Result<Dunnage> {
-    builder.build_with(|config| {
-        let sandbox = Sandbox::pooled(&config.limits)?;
-        // SAFETY: the caller's promise is passed on.
-        let component = unsafe { Component::deserialize(sandbox.engine(), code) };
-        let component = component.map_err(|error| {
-            Error::new(ErrorKind::PolicyRejected, Step::LoadPolicy, format!("the code does not load: {error:#}"))
-        })?;
-        Policy::link(config, sandbox, component, String::new())
-    })
+    // SAFETY: the caller's promise is passed on.
+    builder.build_with(|config| unsafe { Policy::from_code(config, code) })
 }

@@ -1,11 +1,11 @@
-//! Ids and namespaces that are none.
+//! Invalid ids and namespaces.
 
 use dunnage::{BundleId, Error, ErrorKind, ShimOptions};
 use dunnage_tests::{Scratch, specs};
 
 use super::{good, refuse};
 
-/// What is no identifier, and what the message says about it.
+/// Invalid identifiers, and what the message says about each.
 fn bad_identifiers() -> Vec<(String, &'static str)> {
     let mut bad: Vec<(String, &str)> = [
         ("", "it is empty"),
@@ -57,7 +57,8 @@ fn lines<'a>(id: &'a str, spec: &'a str) -> [Vec<&'a str>; 8] {
     ]
 }
 
-/// Commands print only as many of the ids as a line holds; the ends of these are told all the same.
+/// Commands print only as many of the ids as a line holds; the ends of these are reported all the
+/// same.
 #[test]
 fn no_command_takes_a_bad_id_or_namespace() {
     let scratch = Scratch::new();
@@ -112,7 +113,7 @@ fn no_function_takes_a_bad_id_or_namespace() {
     assert_eq!(scratch.tree(), [""; 0]);
 }
 
-/// What is there already keeps bad names from reaching anything else.
+/// Bad ids do not reach existing files either.
 #[test]
 fn a_bad_id_reaches_nothing_that_is_there() {
     let scratch = Scratch::new();

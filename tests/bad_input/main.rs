@@ -16,7 +16,7 @@ fn good() -> String {
     specs::data("plain.json").to_str().expect("a path of text").to_owned()
 }
 
-/// What every failure has to look like.
+/// What every failure must look like.
 #[track_caller]
 fn check_form(outcome: &Outcome, code: i32, words: &[&str]) {
     // `None` would be a signal: a crash, or a command that hung until it was killed.
@@ -32,7 +32,7 @@ fn check_form(outcome: &Outcome, code: i32, words: &[&str]) {
     }
 }
 
-/// Runs a command that has to fail with this code and a message with these words, and to change
+/// Runs a command that must fail with this code and a message with these words, and to change
 /// nothing at all.
 #[track_caller]
 fn refuse(scratch: &Scratch, command: &mut Command, stdin: &[u8], code: i32, words: &[&str]) {

@@ -79,7 +79,7 @@ fn a_directory_that_others_can_write_to_is_refused() {
     }
 }
 
-/// Whoever can write to an ancestor can put another directory in its place; a sticky one, like
+/// A user who can write to an ancestor can put another directory in its place; a sticky one, like
 /// `/tmp`, is fine.
 #[test]
 fn an_ancestor_that_others_can_write_to_is_named() {
@@ -109,6 +109,7 @@ fn a_way_back_up_is_no_way_around_the_check() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_directory_of_somebody_else_is_refused() {
     if !privileges::root("directories of others") {
         return;
@@ -123,6 +124,7 @@ fn privileged_a_directory_of_somebody_else_is_refused() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_directory_that_a_foreign_group_can_write_to_is_refused() {
     if !privileges::root("directories of other groups") {
         return;
@@ -135,6 +137,7 @@ fn privileged_a_directory_that_a_foreign_group_can_write_to_is_refused() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_link_of_somebody_else_is_not_followed() {
     if !privileges::root("links of others") {
         return;
@@ -149,6 +152,7 @@ fn privileged_a_link_of_somebody_else_is_not_followed() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_namespace_directory_of_somebody_else_is_refused() {
     if !privileges::root("directories of others") {
         return;
@@ -167,7 +171,7 @@ fn privileged_a_namespace_directory_of_somebody_else_is_refused() {
         if base == "state" {
             refuse(&scratch, &mut scratch.command(["delete", "web"]), &[], 1, &words);
             refuse(&scratch, &mut scratch.command(["list"]), &[], 1, &words);
-            // One broken namespace does not hide the others (D13), and does not go unsaid.
+            // One broken namespace does not hide the others (D13), and is reported.
             let all = scratch.run(["list", "-A", "-o", "json"]).expect(0);
             assert!(all.stdout == "[]\n" && all.stderr.contains(theirs.to_str().unwrap()), "{all:?}");
         }
@@ -225,6 +229,7 @@ impl Drop for ReadOnly {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_read_only_file_system_is_named() {
     if !privileges::root("read-only mounts") {
         return;

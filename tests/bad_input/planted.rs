@@ -1,4 +1,4 @@
-//! What somebody planted where a bundle is, or is about to be.
+//! What an attacker planted where a bundle is, or is about to be.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -67,6 +67,7 @@ fn a_link_in_the_place_of_a_bundle_is_never_followed() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_bundle_of_somebody_else_is_refused() {
     if !privileges::root("bundles of others") {
         return;
@@ -82,12 +83,13 @@ fn privileged_a_bundle_of_somebody_else_is_refused() {
         refuse(&scratch, &mut scratch.command(line), &[], 1, &words);
     }
     refuse(&scratch, &mut scratch.command(["create", "web", "--spec", &good()]), &[], 4, &["exists already"]);
-    // Its owner's problem is solved by giving it back.
+    // Giving it back to its owner solves the problem.
     chown(&bundle, Some(0), Some(0)).unwrap();
     scratch.run(["delete", "web"]).expect(0);
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_work_directory_of_somebody_else_is_refused() {
     if !privileges::root("work directories of others") {
         return;

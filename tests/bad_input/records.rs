@@ -1,5 +1,5 @@
-//! Files `address` and `shim.pid` that are not what they should be: whoever can write to a bundle
-//! could have put them there.
+//! Files `address` and `shim.pid` that are not what they should be: a user who can write to a
+//! bundle could have put them there.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -105,7 +105,7 @@ fn an_address_that_names_something_else_is_never_used() {
     assert_eq!(fs::read("/etc/passwd").unwrap(), passwd);
 }
 
-/// An abstract name on file is well formed, but anybody could listen there.
+/// An abstract name on file is well formed, but any process could listen there.
 #[test]
 fn an_abstract_address_is_refused_unless_it_is_allowed() {
     let scratch = bundle();
@@ -115,7 +115,7 @@ fn an_abstract_address_is_refused_unless_it_is_allowed() {
     scratch.run(["shim", "connect-address", "web", "--allow-legacy"]).expect(0);
 }
 
-/// A 1 GiB file is not read, a FIFO is not waited for: the watchdog of the runs would tell.
+/// A 1 GiB file is not read, a FIFO is not waited for: the watchdog of the runs would notice.
 #[test]
 fn a_fifo_with_a_silent_writer_is_not_waited_for() {
     let scratch = bundle();

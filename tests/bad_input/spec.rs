@@ -1,4 +1,4 @@
-//! Specs that are none, that are too much, and that could be read in two ways.
+//! Specs that are invalid, too large, or readable in two ways.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -158,7 +158,7 @@ fn a_spec_file_that_is_somebody_elses_secret_is_refused() {
     refuse(&scratch, &mut command, &[], 1, &["cannot read the spec", "Permission denied"]);
 }
 
-/// A FIFO that somebody writes to is a spec like any other, as shells make them with `<(…)`.
+/// A FIFO that a process writes to is a spec like any other, as shells make them with `<(…)`.
 #[test]
 fn a_spec_may_come_through_a_fifo() {
     let scratch = Scratch::new();

@@ -1,9 +1,9 @@
 //! What a file-system call of the policy takes beyond the system call itself:
 //! `cargo bench -p dunnage-tests --bench host_calls`.
 //!
-//! A policy that does what its spec says sets a mode some times more or fewer, which tells what one
-//! time takes. That is: the call out of WebAssembly, looking the handle up, all checks, the system
-//! call, and what the policy needs to read its spec.
+//! A policy that does what its spec says sets a mode some times more or fewer, which shows what one
+//! time takes. That includes: the call out of WebAssembly, looking the handle up, all checks, the
+//! system call, and what the policy needs to read its spec.
 
 use std::fs::File;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn main() {
     println!("the host adds {:.3} µs (at most 1 µs is wanted)", call - bare);
 }
 
-/// How long a bundle takes of which the mode is set so many times.
+/// How long it takes to make a bundle whose mode is set `calls` times.
 fn create(dunnage: &Dunnage, calls: u32) -> Duration {
     let words = SET_MODE.repeat(calls.try_into().expect("a small number"));
     let spec = Spec::new([words.as_slice(), &[WHOLE]].concat());

@@ -21,7 +21,7 @@ fn error(outcome: &Outcome) -> (String, String, String) {
     (text("kind"), text("step"), text("message"))
 }
 
-/// Runs a command that has to fail in both forms, and compares them.
+/// Runs a command that must fail in both forms, and compares them.
 fn fail(scratch: &Scratch, arguments: &[&str], code: i32, kind: &str) -> Outcome {
     let json = scratch.run([arguments, &["-o", "json"]].concat()).expect(code);
     let (found, step, message) = error(&json);

@@ -83,7 +83,7 @@ fn group_ranges_are_checked_before_anything_is_made() {
     }
     scratch.run(["create", "web", "--spec", &spec("userns.json"), "--gid-range", "1-2"]).expect(3);
     assert_eq!(scratch.tree(), [""; 0]);
-    // What is not remapped needs no range.
+    // A spec that is not remapped needs no range.
     scratch.run(["create", "web", "--spec", &spec("plain.json"), "--gid-range", "1-2"]).expect(0);
 }
 

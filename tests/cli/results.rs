@@ -35,6 +35,7 @@ fn create_prints_what_it_made() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_create_prints_the_remapped_group() {
     if !privileges::root("a remapped bundle") {
         return;

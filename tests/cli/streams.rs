@@ -1,4 +1,4 @@
-//! Standard output that is closed, full or read by nobody, and standard error that is.
+//! Standard output, and standard error, that is closed, full or without a reader.
 
 use std::process::{Command, Stdio};
 
@@ -49,7 +49,7 @@ fn a_result_that_goes_nowhere_is_a_failure() {
     }
 }
 
-/// Who reads nothing, as `dunnage list | true` does.
+/// A reader that reads nothing, as in `dunnage list | true`.
 #[test]
 fn a_broken_pipe_is_an_error_and_no_panic() {
     let scratch = Scratch::new();
@@ -64,7 +64,7 @@ fn a_broken_pipe_is_an_error_and_no_panic() {
     }
 }
 
-/// What is known beforehand to have no reader is not even begun.
+/// A command that is known to have no reader is not even begun.
 #[test]
 fn nothing_is_changed_when_standard_output_is_closed() {
     let scratch = Scratch::new();
@@ -92,7 +92,7 @@ fn what_nobody_was_told_of_is_taken_back_where_it_can_be() {
     assert!(!left.iter().any(|line| line.contains("web")), "{left:?}");
 }
 
-/// With nobody to tell, the exit code still tells.
+/// Where no message can be written, the exit code still reports the failure.
 #[test]
 fn standard_error_may_be_closed_or_full() {
     let scratch = Scratch::new();

@@ -41,8 +41,9 @@ fn policy_inspect_tells_what_is_in_force() {
     assert!(table.stdout.contains("not confined, as was asked for"), "{table:?}");
 }
 
-/// Not only said, but done: before anything is made.
+/// Confinement is not only reported but done, before anything is made.
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn commands_confine_themselves() {
     if !kernel_confines() || !strace::present("commands_confine_themselves") {
         return;
@@ -80,7 +81,7 @@ fn commands_confine_themselves() {
     assert!(deleting.first().is_some_and(confines), "{deleting:?}");
 }
 
-/// A whole life in some directories.
+/// A bundle from its creation to its deletion, in some directories.
 fn live(state: &Path, root: &Path, options: &[&str]) {
     let scratch = Scratch::new();
     let command = |arguments: &[&str]| {
@@ -107,7 +108,7 @@ fn create_works_where_nothing_is_yet() {
         live(&scratch.state(), &scratch.root(), options);
         let deep = scratch.path().join("not/yet/there");
         live(&deep.join("state"), &deep.join("root"), options);
-        // One below the other.
+        // Root below state.
         live(&scratch.path().join("one"), &scratch.path().join("one/two/root"), options);
     }
 }
@@ -150,7 +151,7 @@ fn specs_and_policies_come_from_elsewhere() {
     created.expect(0);
 }
 
-/// Taking back needs rights too.
+/// Undoing needs rights too.
 #[test]
 fn what_fails_confined_leaves_nothing() {
     let scratch = Scratch::new();

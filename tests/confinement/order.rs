@@ -15,6 +15,7 @@ fn calls(scratch: &Scratch, arguments: &[&str], stdin: &[u8]) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn nothing_is_read_before_everything_is_given_up() {
     if !strace::present("nothing_is_read_before_everything_is_given_up") {
         return;

@@ -85,6 +85,7 @@ fn mask(status: &BTreeMap<String, String>, set: &str) -> u64 {
 }
 
 #[test]
+#[cfg_attr(not(all(has_root, has_strace)), ignore = "needs root and strace")]
 fn privileged_every_command_gives_up_what_it_does_not_need() {
     let name = "privileged_every_command_gives_up_what_it_does_not_need";
     if !privileges::root(name) || !strace::present(name) {
@@ -110,8 +111,9 @@ fn privileged_every_command_gives_up_what_it_does_not_need() {
     }
 }
 
-/// Only who needs one has a broker: starting one takes time.
+/// Only a command that needs one has a broker: starting one takes time.
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn one_shot_commands_start_no_process() {
     if !strace::present("one_shot_commands_start_no_process") {
         return;
@@ -132,6 +134,7 @@ fn one_shot_commands_start_no_process() {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn ordinary_users_are_confined_too() {
     if !strace::present("ordinary_users_are_confined_too") {
         return;

@@ -60,8 +60,8 @@ fn the_address_on_file_is_the_one_to_connect_to() {
     }
 }
 
-/// The second generation: an abstract name on file. Anybody in the network namespace can hold it
-/// (CVE-2020-15257), so it too is used only on request.
+/// The second generation: an abstract name on file. Any process in the network namespace can hold
+/// it (CVE-2020-15257), so it too is used only on request.
 #[test]
 fn an_abstract_address_on_file_is_used_only_on_request() {
     let scratch = Scratch::new();
@@ -74,8 +74,8 @@ fn an_abstract_address_on_file_is_used_only_on_request() {
     assert_eq!((found.address, found.is_abstract), (abstract_name, true));
 }
 
-/// D11: the original falls back to the legacy address, which anybody can hold, whatever keeps it
-/// from reading the file. Here only a missing file does that.
+/// D11: the original falls back to the legacy address, which any process can hold, whatever keeps
+/// it from reading the file. Here only a missing file does that.
 #[test]
 fn d11_an_address_that_cannot_be_read_is_no_reason_to_fall_back() {
     let scratch = Scratch::new();
@@ -93,7 +93,7 @@ fn d11_an_address_that_cannot_be_read_is_no_reason_to_fall_back() {
 }
 
 /// `shimConfig`: the container's own runtime root wins over the node's, but only if it is not
-/// empty; systemd's say comes with the container alone.
+/// empty; whether systemd is used comes with the container alone.
 #[test]
 fn shim_config_puts_the_containers_options_first() {
     let dunnage = Dunnage::builder().build().unwrap();

@@ -20,6 +20,7 @@ fn test_new_bundle_without_user_namespace() {
 /// `TestNewBundle`, case "userns": GID 0 is mapped to 4200, so the bundle has mode 0710 and group
 /// 4200.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_test_new_bundle_with_user_namespace() {
     if !privileges::root("TestNewBundle with a user namespace") {
         return;

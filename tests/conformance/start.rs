@@ -1,4 +1,4 @@
-//! What a shim is started with, and what its caller has to know of the spec.
+//! What a shim is started with, and what its caller needs to know about the spec.
 
 use dunnage::{BundleId, Dunnage, ErrorKind, RuncOptions, ShimOptions};
 use dunnage_tests::{Scratch, specs};

@@ -1,4 +1,5 @@
-//! Shims, runc and containers inherit nothing of the confinement of who starts or ends them.
+//! Shims, runc and containers inherit nothing of the confinement of the process that starts or ends
+//! them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,6 +30,7 @@ fn of(pid: impl std::fmt::Display) -> BTreeMap<String, String> {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_shims_inherit_nothing() {
     each_shim("privileged_shims_inherit_nothing", |node| {
         let spec = node.spec(Base::Plain, "web", &["/bin/sleep", "1000"], false);
@@ -42,8 +44,8 @@ fn privileged_shims_inherit_nothing() {
     });
 }
 
-/// The capabilities of who makes bundles and deletes them: `CAP_CHOWN`, `CAP_DAC_OVERRIDE`,
-/// `CAP_FOWNER`, and of who only deletes them.
+/// The capabilities of a process that makes and deletes bundles: `CAP_CHOWN`, `CAP_DAC_OVERRIDE`,
+/// `CAP_FOWNER`, and of one that only deletes them.
 const MAKES: &str = "000000000000000b";
 const DELETES: &str = "000000000000000a";
 
@@ -62,6 +64,7 @@ fn called<'a>(node: &'a Node, name: &'a str) -> impl Iterator<Item = u32> + 'a {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_who_runs_a_container_is_confined() {
     each_shim("privileged_who_runs_a_container_is_confined", |node| {
         let mut command = node.command(Base::Plain, "web", &["/bin/cat"], &["--rm"]);
@@ -77,7 +80,8 @@ fn privileged_who_runs_a_container_is_confined() {
         let broker: Vec<_> = children(child.id());
         assert_eq!(broker.len(), 1);
         assert_eq!(of(broker[0]), of("self"));
-        // It keeps nothing of what was open: not the spec, which may lie where somebody unmounts.
+        // It keeps nothing of what was open: not the spec, which may lie on a file system that is
+        // to be unmounted.
         let open = fs::read_dir(format!("/proc/{}/fd", broker[0])).expect("its descriptors");
         let open: Vec<_> = open.map(|entry| fs::read_link(entry.expect("an entry").path()).expect("a link")).collect();
         assert!(!open.iter().any(|path| path.extension().is_some_and(|extension| extension == "json")), "{open:?}");
@@ -92,14 +96,15 @@ fn children(pid: u32) -> Vec<u32> {
     children.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
 }
 
-/// Whoever stops a service sends its signals to all of its processes.
+/// Stopping a service sends signals to all of its processes.
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_broker_outlives_signals() {
     each_shim("privileged_a_broker_outlives_signals", |node| {
         let mut child = node.command(Base::Plain, "web", &["/bin/cat"], &["--rm"]);
         let mut child =
             child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
-        // Open to the end, which would else be that of the container.
+        // Kept open to the end, since its end would be that of the container.
         let mut input = child.stdin.take().expect("its input");
         input.write_all(b"x").expect("a letter");
         child.stdout.as_mut().expect("its output").read_exact(&mut [0]).expect("the letter");
@@ -114,8 +119,9 @@ fn privileged_a_broker_outlives_signals() {
     });
 }
 
-/// One that is killed is missed, which is said, and what it was needed for can be done later.
+/// A broker that is killed is reported as missing, and what it was needed for can be done later.
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_broker_that_is_killed_loses_nothing() {
     each_shim("privileged_a_broker_that_is_killed_loses_nothing", |node| {
         for delay in [0, 2, 4, 8, 16, 32, 64, 300] {
@@ -155,6 +161,7 @@ fn signal(pid: u32, signal: Signal) {
 
 /// A program of the shim's name, where a confined process could have put it.
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_programs_in_a_bundle_are_not_run() {
     if !possible("privileged_programs_in_a_bundle_are_not_run") {
         return;
@@ -183,6 +190,7 @@ fn privileged_programs_in_a_bundle_are_not_run() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_who_removes_a_container_is_confined() {
     each_shim("privileged_who_removes_a_container_is_confined", |node| {
         run(&mut node.command(Base::Plain, "web", &["/bin/sleep", "2"], &["--rm", "--detach"]), []).expect(0);
@@ -194,6 +202,7 @@ fn privileged_who_removes_a_container_is_confined() {
 }
 
 #[test]
+#[cfg_attr(not(all(has_containers, has_strace)), ignore = "needs root, containerd, runc, busybox-static and strace")]
 fn privileged_who_starts_a_shim_is_confined() {
     let name = "privileged_who_starts_a_shim_is_confined";
     if !possible(name) || !strace::present(name) {
@@ -215,14 +224,14 @@ fn privileged_who_starts_a_shim_is_confined() {
     let [restricted, filtered, bound] =
         ["landlock_restrict_self(", "seccomp(", "bind("].map(|call| position(call).expect(call));
     assert!(restricted < filtered && filtered < bound, "{trace}");
-    // Who is confined starts nothing.
+    // A confined process starts nothing.
     let confined = calls[filtered].0;
     assert_eq!(calls.iter().filter(|(pid, call)| *pid == confined && call.contains("execve(")).count(), 1, "{trace}");
     node.dunnage(["delete", "web", "--force"]).expect(0);
     node.expect_nothing_left();
 }
 
-/// A directory with a runc that writes down who it is.
+/// A directory with a runc that writes down its own identity.
 fn spying(node: &Node, proof: &Path) -> PathBuf {
     let directory = node.scratch.path().join("spying");
     fs::create_dir(&directory).expect("a directory");
@@ -236,6 +245,7 @@ fn spying(node: &Node, proof: &Path) -> PathBuf {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_runc_inherits_nothing_of_a_delete() {
     if !possible("privileged_runc_inherits_nothing_of_a_delete") {
         return;

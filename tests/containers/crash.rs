@@ -9,7 +9,7 @@ use dunnage_tests::containers::{Base, Node, ShimKind, possible};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-/// Who is killed.
+/// Which process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Victim {
     Ourselves,
@@ -39,7 +39,7 @@ fn shims(node: &Node) -> Vec<u32> {
 }
 
 /// Ends what runc leaves when it is killed half-way, as containerd's shim does when it is killed
-/// itself: an init that belongs to no container yet, which nobody knows.
+/// itself: an init that belongs to no container yet and is recorded nowhere.
 fn end_orphans(node: &Node) {
     node.processes().into_iter().filter(|(_, line)| line.starts_with("runc init")).for_each(|(pid, _)| kill(pid));
 }
@@ -98,6 +98,7 @@ fn killed_at(node: &Node, victim: Victim, delay: Duration) {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_killed_at_every_stage_of_run() {
     if !possible("privileged_killed_at_every_stage_of_run") {
         return;
@@ -110,7 +111,7 @@ fn privileged_killed_at_every_stage_of_run() {
                 killed_at(&node, victim, Duration::from_millis(step * 8));
             }
         }
-        // And the next one works as if nothing had been.
+        // And the next one works as usual.
         node.run(Base::Plain, "victim", &["/bin/true"], []).expect(0);
         node.expect_nothing_left();
     }

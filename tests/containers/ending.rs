@@ -1,5 +1,5 @@
-//! How `run` ends: at once when it is asked to, with nothing left, and without touching what is
-//! somebody else's.
+//! How `run` ends: at once when it is asked to, with nothing left, and without touching what
+//! belongs to others.
 
 use std::fs;
 use std::io::Read as _;
@@ -29,7 +29,7 @@ fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("kill");
 }
 
-/// The exit code of what has to end soon.
+/// The exit code of what must end soon.
 fn code_soon(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + SOON;
     while Instant::now() < deadline {
@@ -42,6 +42,7 @@ fn code_soon(child: &mut Child) -> Option<i32> {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_new_container_of_the_same_name_is_not_killed() {
     // A shim of our own holds its address as long as its process is there.
     if !possible("privileged_a_new_container_of_the_same_name_is_not_killed") {
@@ -60,16 +61,17 @@ fn privileged_a_new_container_of_the_same_name_is_not_killed() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_reader_that_stalls_does_not_keep_it() {
     each_shim("privileged_a_reader_that_stalls_does_not_keep_it", |node| {
-        // It ends by itself, with more output on its way than anybody takes.
+        // It ends by itself, with more output on its way than is read.
         let script = "echo ready; /bin/dd if=/dev/zero bs=65536 count=8";
         let mut ended = start(node, "ended", script, &["--rm"]);
         thread::sleep(Duration::from_millis(700));
         assert_eq!(ended.try_wait().expect("a status"), None);
         send(&ended, Signal::TERM);
         assert_eq!(code_soon(&mut ended), Some(143));
-        // It would write for ever.
+        // This one would write for ever.
         let mut endless = start(node, "endless", "echo ready; while :; do echo yes; done", &["--rm"]);
         thread::sleep(Duration::from_millis(300));
         send(&endless, Signal::INT);
@@ -85,6 +87,7 @@ fn shim_of(node: &Node, id: &str) -> Pid {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_shim_that_is_stuck_does_not_keep_it() {
     if !possible("privileged_a_shim_that_is_stuck_does_not_keep_it") {
         return;
@@ -98,6 +101,7 @@ fn privileged_a_shim_that_is_stuck_does_not_keep_it() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_shim_that_never_answers_does_not_keep_it() {
     if !possible("privileged_a_shim_that_never_answers_does_not_keep_it") {
         return;
@@ -116,6 +120,7 @@ fn privileged_a_shim_that_never_answers_does_not_keep_it() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_signals_of_all_kinds_are_passed_on() {
     each_shim("privileged_signals_of_all_kinds_are_passed_on", |node| {
         for (number, code) in [(libc::SIGALRM, 142), (libc::SIGXCPU, 152), (libc::SIGRTMIN() + 3, 165)] {
@@ -129,12 +134,13 @@ fn privileged_signals_of_all_kinds_are_passed_on() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_what_cannot_be_deleted_is_told() {
     each_shim("privileged_what_cannot_be_deleted_is_told", |node| {
         for (signal, code) in [(Some(Signal::TERM), 143), (None, 125)] {
             let script = if signal.is_some() { "echo ready; exec /bin/sleep 1000" } else { "echo ready; /bin/sleep 1" };
             let mut child = start(node, "left", script, &["--rm"]);
-            // Something of somebody else's, which is not ours to unmount.
+            // A mount of another process, which is not ours to unmount.
             let there = node.scratch.bundle("left").join("theirs");
             fs::create_dir(&there).expect("a directory");
             rustix::mount::mount("none", &there, "tmpfs", rustix::mount::MountFlags::empty(), None).expect("mount");
@@ -155,6 +161,7 @@ fn privileged_what_cannot_be_deleted_is_told() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_spec_does_not_drive_the_terminal() {
     each_shim("privileged_a_spec_does_not_drive_the_terminal", |node| {
         let spec = node.spec(Base::Plain, "escape", &["/bin/true"], false);
@@ -169,6 +176,7 @@ fn privileged_a_spec_does_not_drive_the_terminal() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_remover_keeps_nothing_of_its_caller() {
     each_shim("privileged_a_remover_keeps_nothing_of_its_caller", |node| {
         let kept = fs::File::open(node.spec(Base::Plain, "kept", &["/bin/true"], false)).expect("a file");
@@ -186,6 +194,7 @@ fn privileged_a_remover_keeps_nothing_of_its_caller() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_whole_containers_are_measured() {
     if !possible("privileged_whole_containers_are_measured") {
         return;
@@ -197,7 +206,7 @@ fn privileged_whole_containers_are_measured() {
     command.arg("--spec").arg(&spec).arg("--rootfs").arg(node.rootfs(Base::Userns));
     let report = run(&mut command, []).expect(0).json();
     assert_eq!((&report["count"], report["commands"].as_array().map(Vec::len)), (&json!(1), Some(2)));
-    // What is said of groups is said to what is measured too.
+    // Group ranges apply to the measured commands too.
     let mut command = node.scratch.command(["bench", "run", "--count", "1", "--gid-range", "5-6"]);
     let refused = run(command.arg("--spec").arg(&spec).arg("--rootfs").arg(node.rootfs(Base::Userns)), []).expect(1);
     assert!(refused.stderr.contains("100000"), "{refused:?}");
@@ -205,6 +214,7 @@ fn privileged_whole_containers_are_measured() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_detached_terminal_is_one() {
     each_shim("privileged_a_detached_terminal_is_one", |node| {
         // More than any buffer of a terminal takes.

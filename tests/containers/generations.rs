@@ -20,7 +20,7 @@ impl OldShim {
         command.current_dir(node.scratch.bundle("web"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let shim = Self(command.spawn().expect("containerd-shim"));
-        // Debian's shim is built by a Go that counts a closing NUL to the name.
+        // Debian's shim is built by a Go that counts a trailing NUL as part of the name.
         let addresses = [format!("{address}\0"), address.to_owned()];
         let addresses = addresses.map(|name| SocketAddr::from_abstract_name(name).expect("an address"));
         for _ in 0..500 {
@@ -41,6 +41,7 @@ impl Drop for OldShim {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_old_shims_are_asked_and_stopped_if_that_is_allowed() {
     if !possible("privileged_old_shims_are_asked_and_stopped_if_that_is_allowed") {
         return;
@@ -61,14 +62,14 @@ fn privileged_old_shims_are_asked_and_stopped_if_that_is_allowed() {
         // Nothing but the bundle as its working directory and its answer says whose shim it is.
         let info = node.dunnage(["shim", "info", "web", "--allow-legacy", "-o", "json"]).expect(0).json();
         assert_eq!((&info["pid"], &info["address"]), (&shim.0.id().into(), &address.as_str().into()));
-        // Somebody else may have the address as well as a pid on file.
+        // Another process may have the address as well as a pid on file.
         fs::write(node.scratch.bundle("web").join("shim.pid"), std::process::id().to_string()).expect("shim.pid");
         let foreign = node.dunnage(["shim", "stop", "web", "--allow-legacy"]).expect(1);
         assert!(foreign.stderr.contains("the shim on file is process"), "{foreign:?}");
         fs::write(node.scratch.bundle("web").join("shim.pid"), shim.0.id().to_string()).expect("shim.pid");
         assert!(node.dunnage(["delete", "web"]).expect(6).stderr.contains("still running"));
         assert_eq!(node.dunnage(["inspect", "web", "-o", "json"]).expect(0).json()["shim_alive"], true);
-        // It is our child: somebody has to reap it before it counts as ended.
+        // It is our child, and must be reaped before it counts as ended.
         let reaper = thread::spawn(move || shim.0.wait().map(drop));
         let stopped = node.dunnage(["shim", "stop", "web", "--allow-legacy", "-o", "json"]).expect(0).json();
         assert_eq!(stopped["address"], address.as_str());

@@ -10,6 +10,7 @@ use dunnage_tests::scratch::tree;
 use dunnage_tests::{binary, mounts};
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_what_containerd_made_is_found_and_not_changed() {
     if !possible("privileged_what_containerd_made_is_found_and_not_changed") {
         return;

@@ -23,6 +23,7 @@ fn node_with_container(more: &[&str]) -> Node {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_who_looks_at_a_bundle_is_not_killed() {
     if !possible("privileged_who_looks_at_a_bundle_is_not_killed") {
         return;
@@ -38,6 +39,7 @@ fn privileged_who_looks_at_a_bundle_is_not_killed() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_container_without_a_shim_is_not_forgotten() {
     if !possible("privileged_a_container_without_a_shim_is_not_forgotten") {
         return;
@@ -55,6 +57,7 @@ fn privileged_a_container_without_a_shim_is_not_forgotten() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_failed_start_takes_back_only_what_it_made() {
     if !possible("privileged_a_failed_start_takes_back_only_what_it_made") {
         return;
@@ -90,6 +93,7 @@ fn privileged_a_failed_start_takes_back_only_what_it_made() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_container_with_many_annotations_is_asked_and_deleted() {
     if !possible("privileged_a_container_with_many_annotations_is_asked_and_deleted") {
         return;
@@ -109,6 +113,7 @@ fn privileged_a_container_with_many_annotations_is_asked_and_deleted() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_relative_runtime_root_is_ours_not_the_shims() {
     if !possible("privileged_a_relative_runtime_root_is_ours_not_the_shims") {
         return;
@@ -126,6 +131,7 @@ fn privileged_a_relative_runtime_root_is_ours_not_the_shims() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_stopping_a_local_shim_ends_the_shim_alone() {
     if !possible("privileged_stopping_a_local_shim_ends_the_shim_alone") {
         return;
@@ -137,7 +143,7 @@ fn privileged_stopping_a_local_shim_ends_the_shim_alone() {
     block_on(async {
         for _ in 0..2 {
             let shim = dunnage.local_shim(&id("web"), options(&node)).await.expect("a shim");
-            // Somebody who connects does not own this process.
+            // A client that connects does not own this process.
             let guest = dunnage.connect_shim(&id("web"), ConnectOptions::default()).await.expect("connect");
             assert_eq!(guest.pid(), std::process::id());
             let refused = guest.stop(Stop::Kill, Duration::from_secs(1)).await.expect_err("not ours to kill");
@@ -162,6 +168,7 @@ fn privileged_stopping_a_local_shim_ends_the_shim_alone() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_start_that_is_given_up_leaves_nothing() {
     if !possible("privileged_a_start_that_is_given_up_leaves_nothing") {
         return;

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn block_on(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(work);
-    // What has ended is noted by tasks.
+    // Tasks note what has ended.
     runtime.shutdown_timeout(PATIENCE);
 }
 
@@ -67,6 +67,7 @@ async fn status(client: &ShimClient) -> Status {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_every_method_answers() {
     if !possible("privileged_every_method_answers") {
         return;
@@ -133,6 +134,7 @@ fn privileged_every_method_answers() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_rootfs_of_layers_and_one_that_is_read_only() {
     if !possible("privileged_a_rootfs_of_layers_and_one_that_is_read_only") {
         return;
@@ -190,6 +192,7 @@ async fn exec(client: &ShimClient) {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_lost_connection_is_told() {
     if !possible("privileged_a_lost_connection_is_told") {
         return;
@@ -216,6 +219,7 @@ fn privileged_a_lost_connection_is_told() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_shim_that_does_not_end_is_told() {
     if !possible("privileged_a_shim_that_does_not_end_is_told") {
         return;

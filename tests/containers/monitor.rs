@@ -1,4 +1,4 @@
-//! The monitor of a shim: it stays behind, and harms nobody.
+//! The monitor of a shim: it stays behind, and does no harm.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -29,7 +29,7 @@ fn send(pid: u64, signal: Signal) {
     kill_process(pid, signal).expect("a signal");
 }
 
-/// Waits until a process has ended; whoever is its parent may reap it late, or has to.
+/// Waits until a process has ended; its parent may reap it late, or must.
 fn expect_ended(pid: u64, reaped: bool) {
     for _ in 0..500 {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
@@ -68,6 +68,7 @@ fn start(node: &Node) -> u64 {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_d3_a_late_monitor_leaves_the_next_shim_its_socket() {
     if !possible("privileged_d3_a_late_monitor_leaves_the_next_shim_its_socket") {
         return;
@@ -92,6 +93,7 @@ fn privileged_d3_a_late_monitor_leaves_the_next_shim_its_socket() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_the_monitor_drains_the_shim_and_records_its_end() {
     if !possible("privileged_the_monitor_drains_the_shim_and_records_its_end") {
         return;
@@ -104,7 +106,7 @@ fn privileged_the_monitor_drains_the_shim_and_records_its_end() {
     let fields: Vec<_> = stat.rsplit_once(") ").expect("fields").1.split(' ').collect();
     assert_eq!((fields[2], fields[3]), (&*monitor.to_string(), &*monitor.to_string()), "group and session");
     let fifo = node.scratch.work_dir("web").join("shim.stdout.log");
-    // More than a pipe holds: this hangs if nobody reads.
+    // More than a pipe holds: this hangs if nothing reads.
     fs::write(fifo, "a line of the shim\n".repeat(20_000)).expect("the shim's output");
     send(shim, Signal::KILL);
     expect_ended(monitor, false);
@@ -120,6 +122,7 @@ fn privileged_the_monitor_drains_the_shim_and_records_its_end() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_without_its_monitor_a_container_runs_on() {
     if !possible("privileged_without_its_monitor_a_container_runs_on") {
         return;
@@ -138,6 +141,7 @@ fn privileged_without_its_monitor_a_container_runs_on() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_socket_on_record_goes_whoever_still_has_it_open() {
     if !possible("privileged_a_socket_on_record_goes_whoever_still_has_it_open") {
         return;
@@ -147,7 +151,7 @@ fn privileged_a_socket_on_record_goes_whoever_still_has_it_open() {
     let monitor = status(shim, "PPid");
     send(monitor, Signal::KILL);
     expect_ended(monitor, false);
-    // As a monitor has it that was told nothing, until it sees that nobody will.
+    // A monitor that got no plan holds it until it sees that none will come.
     let held = sockets_of(shim);
     send(shim, Signal::KILL);
     expect_ended(shim, false);
@@ -161,6 +165,7 @@ fn privileged_a_socket_on_record_goes_whoever_still_has_it_open() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_daemon_reaps_its_monitors() {
     if !possible("privileged_a_daemon_reaps_its_monitors") {
         return;
@@ -181,6 +186,7 @@ fn privileged_a_daemon_reaps_its_monitors() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_monitor_that_hangs_is_given_up() {
     if !possible("privileged_a_monitor_that_hangs_is_given_up") {
         return;

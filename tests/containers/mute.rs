@@ -17,6 +17,7 @@ fn send(pid: &Value, signal: Signal) {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_d13_mute_shims_keep_nobody_waiting() {
     if !possible("privileged_d13_mute_shims_keep_nobody_waiting") {
         return;
@@ -32,7 +33,7 @@ fn privileged_d13_mute_shims_keep_nobody_waiting() {
         }
         shims.push(name);
     }
-    // As many as are asked at once, several times over: somebody accepts, and never answers.
+    // As many as are asked at once, several times over: a listener accepts, and never answers.
     let mute = node.scratch.sockets().join("mute");
     let _mute = UnixListener::bind(&mute).expect("a mute one");
     let dunnage = node.scratch.dunnage();

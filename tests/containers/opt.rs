@@ -1,4 +1,4 @@
-//! Clients of shims that a caller comes by in a way of its own.
+//! Clients of shims that a caller gets in its own way.
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt as _;
@@ -25,7 +25,7 @@ async fn start_elsewhere(request: &ShimRequest, address: &str) -> Result<(Child,
     let mut command = Command::new("containerd-shim");
     command.args(arguments).args(["-socket", address]).current_dir(request.bundle.path());
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    // Debian's shim is built by a Go that counts a closing NUL to the name.
+    // Debian's shim is built by a Go that counts a trailing NUL as part of the name.
     let names = [format!("{address}\0"), address.to_owned()];
     for _ in 0..500 {
         for name in &names {
@@ -39,6 +39,7 @@ async fn start_elsewhere(request: &ShimRequest, address: &str) -> Result<(Child,
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_callers_own_way_to_a_shim() {
     if !possible("privileged_a_callers_own_way_to_a_shim") {
         return;
@@ -98,7 +99,7 @@ fn only_the_dead_socket_of_the_bundle_is_removed() {
     let path = Path::new(address.strip_prefix("unix://").expect("a path"));
     let other = scratch.sockets().join("other");
     drop(UnixListener::bind(&other).expect("another socket"));
-    // What is on file leads nobody anywhere (defect D12).
+    // An address on file that leads elsewhere is not followed (defect D12).
     fs::write(scratch.bundle("web").join("address"), format!("unix://{}", other.display())).expect("address");
     let owner = UnixListener::bind(path).expect("a live one");
     assert_eq!(dunnage.remove_socket(&id("web")).expect_err("it lives").kind(), ErrorKind::ShimAlive);

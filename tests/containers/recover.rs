@@ -60,6 +60,7 @@ fn recover(node: &Node, code: i32) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_what_lives_is_not_touched_and_what_is_dead_is_recovered() {
     if !possible("privileged_what_lives_is_not_touched_and_what_is_dead_is_recovered") {
         return;
@@ -71,7 +72,8 @@ fn privileged_what_lives_is_not_touched_and_what_is_dead_is_recovered() {
     detached("alive");
     detached("lonely");
     detached("dead");
-    // One loses its shim; one loses its shim and its container, and what was mounted stays.
+    // The first loses its shim; the second loses its shim and its container, and what was mounted
+    // stays.
     let [lonely, dead] = ["lonely", "dead"].map(|id| node.dunnage(["shim", "info", id, "-o", "json"]).expect(0).json());
     for info in [&lonely, &dead] {
         let shim = u32::try_from(info["pid"].as_u64().expect("a pid")).expect("a pid");
@@ -91,7 +93,7 @@ fn privileged_what_lives_is_not_touched_and_what_is_dead_is_recovered() {
     assert!(!fs::exists(socket(&dead)).expect("look"), "{:?}", node.dunnage(["recover", "-o", "json"]));
     assert!(fs::exists(socket(&lonely)).expect("look"));
     assert!(!node.scratch.bundle("dead").join("address").exists());
-    // What was recovered is a bundle like any other.
+    // A recovered bundle is a bundle like any other.
     assert_eq!(recover(&node, 0), ["shim kept"]);
     node.dunnage(["shim", "start", "dead"]).expect(0);
     node.dunnage(["shim", "stop", "dead"]).expect(0);
@@ -106,6 +108,7 @@ fn privileged_what_lives_is_not_touched_and_what_is_dead_is_recovered() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_start_that_was_cut_short_is_recovered() {
     if !possible("privileged_a_start_that_was_cut_short_is_recovered") {
         return;
@@ -145,6 +148,7 @@ fn privileged_a_start_that_was_cut_short_is_recovered() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_records_without_a_bundle_go_with_their_socket() {
     if !possible("privileged_records_without_a_bundle_go_with_their_socket") {
         return;
@@ -153,7 +157,7 @@ fn privileged_records_without_a_bundle_go_with_their_socket() {
     node.create("web", &["/bin/true"]);
     node.dunnage(["shim", "start", "web"]).expect(0);
     fs::remove_dir_all(node.scratch.bundle("web")).expect("remove the bundle");
-    // It cannot be told what a shim without its bundle is still good for.
+    // It is unclear what a shim without its bundle is still needed for.
     let found = recover(&node, 1);
     assert!(found.contains(&"shim undecided".to_owned()), "{found:?}");
     let info = node.processes();

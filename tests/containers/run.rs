@@ -16,6 +16,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_the_exit_code_is_the_containers() {
     each_shim("privileged_the_exit_code_is_the_containers", |node| {
         for base in BASES {
@@ -32,6 +33,7 @@ fn privileged_the_exit_code_is_the_containers() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_standard_streams_are_passed_through() {
     each_shim("privileged_standard_streams_are_passed_through", |node| {
         for base in BASES {
@@ -47,6 +49,7 @@ fn privileged_standard_streams_are_passed_through() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_much_output_arrives_whole() {
     each_shim("privileged_much_output_arrives_whole", |node| {
         for base in BASES {
@@ -59,6 +62,7 @@ fn privileged_much_output_arrives_whole() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_nobody_reads_the_output_any_more() {
     each_shim("privileged_nobody_reads_the_output_any_more", |node| {
         let mut command = node.command(Base::Plain, "yes", &["/bin/sh", "-c", "while :; do echo yes; done"], &["--rm"]);
@@ -76,7 +80,7 @@ fn privileged_nobody_reads_the_output_any_more() {
 fn signalled(node: &Node, base: Base, program: &[&str], signals: &[Signal]) -> Option<i32> {
     let mut command = node.command(base, "signal", program, &["--rm"]);
     let mut child: Child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
-    // Its end is kept open: nobody ends for want of input.
+    // Its end is kept open, so that no process ends for lack of input.
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(b"ready\n").expect("say so");
     let mut ready = [0; 6];
@@ -88,6 +92,7 @@ fn signalled(node: &Node, base: Base, program: &[&str], signals: &[Signal]) -> O
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_signals_are_passed_on() {
     each_shim("privileged_signals_are_passed_on", |node| {
         for base in BASES {
@@ -105,6 +110,7 @@ fn privileged_signals_are_passed_on() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_signal_at_any_time_leaves_nothing() {
     each_shim("privileged_a_signal_at_any_time_leaves_nothing", |node| {
         for step in 0..50 {
@@ -127,6 +133,7 @@ fn privileged_a_signal_at_any_time_leaves_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_terminal_is_one() {
     each_shim("privileged_a_terminal_is_one", |node| {
         for base in BASES {
@@ -157,7 +164,7 @@ fn converse(terminal: OwnedFd, awaited: &str, answer: &str) -> String {
     let mut terminal = File::from(terminal);
     let (mut output, mut answered) = (String::new(), false);
     let mut buffer = [0; 1024];
-    // A terminal that nobody has open any more answers EIO.
+    // A terminal that no process has open any more answers EIO.
     while let Ok(count @ 1..) = terminal.read(&mut buffer) {
         output.push_str(&String::from_utf8_lossy(&buffer[..count]));
         if !answered && output.contains(awaited) {
@@ -169,6 +176,7 @@ fn converse(terminal: OwnedFd, awaited: &str, answer: &str) -> String {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_many_run_side_by_side() {
     each_shim("privileged_many_run_side_by_side", |node| {
         thread::scope(|scope| {
@@ -195,6 +203,7 @@ fn privileged_many_run_side_by_side() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_what_cannot_run_is_told_and_leaves_nothing() {
     each_shim("privileged_what_cannot_run_is_told_and_leaves_nothing", |node| {
         let outcome = node.run(Base::Plain, "missing", &["/no/such/program"], []).expect(125);
@@ -206,7 +215,7 @@ fn privileged_what_cannot_run_is_told_and_leaves_nothing() {
         let outcome = run(command.arg("--spec").arg(&spec), []).expect(125);
         assert!(outcome.stderr.contains("/no/such/rootfs"), "{outcome:?}");
         node.expect_nothing_left();
-        // One that is there already is not ours to remove.
+        // A bundle that is there already is not ours to remove.
         node.scratch.run(["create", "there", "--spec", spec.to_str().expect("UTF-8")]).expect(0);
         node.run(Base::Plain, "there", &["/bin/true"], []).expect(125);
         assert!(node.scratch.bundle("there").join("config.json").exists());
@@ -216,6 +225,7 @@ fn privileged_what_cannot_run_is_told_and_leaves_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_spec_with_another_root_is_refused() {
     each_shim("privileged_a_spec_with_another_root_is_refused", |node| {
         let spec = node.spec(Base::Plain, "web", &["/bin/sh", "-c", "echo ran > /tmp/ran"], false);
@@ -237,6 +247,7 @@ fn privileged_a_spec_with_another_root_is_refused() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_detached_container_is_removed_at_its_end() {
     each_shim("privileged_a_detached_container_is_removed_at_its_end", |node| {
         for (program, ends) in [(&["/bin/sleep", "0.3"], true), (&["/bin/sleep", "1000"], false)] {
@@ -260,6 +271,7 @@ fn privileged_a_detached_container_is_removed_at_its_end() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_without_rm_the_bundle_stays() {
     each_shim("privileged_without_rm_the_bundle_stays", |node| {
         run(&mut node.command(Base::Plain, "kept", &["/bin/true"], &[]), []).expect(0);
@@ -273,6 +285,7 @@ fn privileged_without_rm_the_bundle_stays() {
 
 /// As with `/var/run`, which is a link to `/run` everywhere.
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_state_behind_a_link_will_do() {
     each_shim("privileged_a_state_behind_a_link_will_do", |node| {
         fs::create_dir_all(node.scratch.path().join("far/a")).expect("a directory");

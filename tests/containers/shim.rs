@@ -29,6 +29,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_shim_is_started_asked_and_stopped() {
     if !possible("privileged_a_shim_is_started_asked_and_stopped") {
         return;
@@ -65,6 +66,7 @@ fn privileged_a_shim_is_started_asked_and_stopped() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_the_shim_gets_nothing_it_does_not_need() {
     if !possible("privileged_the_shim_gets_nothing_it_does_not_need") {
         return;
@@ -111,6 +113,7 @@ fn privileged_the_shim_gets_nothing_it_does_not_need() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_the_monitor_is_small_and_can_be_spared() {
     if !possible("privileged_the_monitor_is_small_and_can_be_spared") {
         return;
@@ -120,9 +123,11 @@ fn privileged_the_monitor_is_small_and_can_be_spared() {
     let status = fs::read_to_string(format!("/proc/{}/status", started["pid"])).expect("the shim's status");
     let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("its parent").trim().to_owned();
     let of_monitor = fs::read_to_string(format!("/proc/{monitor}/status")).expect("the monitor's status");
-    let memory = of_monitor.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    // What each monitor adds: the pages of its code are those of all others.
+    let memory = of_monitor.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("its memory");
     let memory: u32 = memory.trim().trim_end_matches(" kB").parse().expect("a number");
-    assert!(memory <= 4000, "the monitor takes {memory} KiB");
+    assert!((1..=1000).contains(&memory), "the monitor takes {memory} KiB");
+    println!("a monitor takes {memory} KiB of its own");
     let pid = rustix::process::Pid::from_raw(monitor.parse().expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
     assert_eq!(node.dunnage(["shim", "info", "web", "-o", "json"]).expect(0).json(), started);
@@ -132,6 +137,7 @@ fn privileged_the_monitor_is_small_and_can_be_spared() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_d4_a_stale_socket_is_taken_over_and_a_live_one_is_not() {
     if !possible("privileged_d4_a_stale_socket_is_taken_over_and_a_live_one_is_not") {
         return;
@@ -146,7 +152,7 @@ fn privileged_d4_a_stale_socket_is_taken_over_and_a_live_one_is_not() {
     assert!(path.exists());
     node.dunnage(["shim", "start", "web"]).expect(0);
     node.dunnage(["shim", "stop", "web"]).expect(0);
-    // What is no socket is nobody's to remove.
+    // A file that is not a socket is never removed.
     fs::write(&path, "data").expect("a file");
     node.dunnage(["shim", "start", "web"]).expect(6);
     assert_eq!(fs::read(&path).expect("the file"), b"data");
@@ -160,6 +166,7 @@ fn privileged_d4_a_stale_socket_is_taken_over_and_a_live_one_is_not() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_shim_that_does_not_come_up_leaves_nothing() {
     if !possible("privileged_a_shim_that_does_not_come_up_leaves_nothing") {
         return;
@@ -200,7 +207,7 @@ fn privileged_a_shim_that_does_not_come_up_leaves_nothing() {
     node.expect_nothing_left();
 }
 
-/// Puts an address on file, with the process id of whoever should answer there.
+/// Puts an address on file, with the id of the process that should answer there.
 fn put_on_file(node: &Node, pid: u32) {
     let address = node.dunnage(["shim", "address", "web"]).expect(0).stdout;
     fs::write(node.scratch.bundle("web").join("address"), address.trim()).expect("address");
@@ -208,6 +215,7 @@ fn put_on_file(node: &Node, pid: u32) {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_who_does_not_answer_as_the_shim_is_not_taken_for_it() {
     if !possible("privileged_who_does_not_answer_as_the_shim_is_not_taken_for_it") {
         return;
@@ -219,9 +227,9 @@ fn privileged_who_does_not_answer_as_the_shim_is_not_taken_for_it() {
     let info = ["shim", "info", "web", "--timeout", "1"];
     // There is nothing.
     assert!(node.dunnage(info).expect(1).stderr.contains("there is no such socket"));
-    // It is no socket.
+    // It is not a socket.
     fs::write(&path, "data").expect("a file");
-    assert!(node.dunnage(info).expect(1).stderr.contains("no socket"));
+    assert!(node.dunnage(info).expect(1).stderr.contains("not a socket"));
     fs::remove_file(&path).expect("remove");
     // It accepts and never answers.
     let mute = UnixListener::bind(&path).expect("a mute one");
@@ -231,7 +239,7 @@ fn privileged_who_does_not_answer_as_the_shim_is_not_taken_for_it() {
     // It is stale.
     assert!(node.dunnage(info).expect(1).stderr.contains("nobody listens there"));
     fs::remove_file(&path).expect("remove");
-    // Somebody else serves it.
+    // Another user serves it.
     let mut stranger = Stranger::at(&path);
     let failed = node.dunnage(info).expect(1);
     assert!(failed.stderr.contains("user 12345 listens"), "{failed:?}");
@@ -249,7 +257,7 @@ struct Stranger(Child);
 impl Stranger {
     fn at(path: &Path) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
-        // Who calls `listen` last is the peer: the socket is handed over before.
+        // The process that calls `listen` last is the peer: the socket is handed over before.
         let mut command = Command::new("perl");
         command.args(["-e", "open(S, '+<&=0') or die; listen(S, 1) or die; $| = 1; print 'x'; sleep 1000"]);
         command.uid(12345).gid(12345).stdin(Stdio::from(std::os::fd::OwnedFd::from(listener))).stdout(Stdio::piped());
@@ -268,6 +276,7 @@ impl Drop for Stranger {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_shim_of_another_bundle_is_not_taken_for_it() {
     if !possible("privileged_a_shim_of_another_bundle_is_not_taken_for_it") {
         return;
@@ -289,6 +298,7 @@ fn privileged_a_shim_of_another_bundle_is_not_taken_for_it() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_shim_goes_into_the_cgroup_it_is_given() {
     if !possible("privileged_a_shim_goes_into_the_cgroup_it_is_given") {
         return;
@@ -315,6 +325,7 @@ fn privileged_a_shim_goes_into_the_cgroup_it_is_given() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_detached_container_runs_on_and_shows_its_state() {
     if !possible("privileged_a_detached_container_runs_on_and_shows_its_state") {
         return;
@@ -342,6 +353,7 @@ fn privileged_a_detached_container_runs_on_and_shows_its_state() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_options_become_arguments_of_the_shim() {
     if !possible("privileged_options_become_arguments_of_the_shim") {
         return;

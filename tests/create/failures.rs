@@ -10,7 +10,7 @@ use dunnage_tests::{Scratch, mounts, privileges, run, scratch, specs};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-/// A create of `web` that has to fail and leave no trace.
+/// A create of `web` that must fail and leave no trace.
 fn fail(scratch: &Scratch, dunnage: &dunnage::Dunnage, spec: &Spec) -> Error {
     let before = scratch.tree();
     let error = dunnage.create(&scratch::id("web"), spec).expect_err("a failure");
@@ -31,6 +31,7 @@ fn d8_the_group_that_is_no_group_is_refused() {
 
 /// D8: only as the answer it is refused, and the one below it is a group like any other.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_d8_the_largest_group_is_one() {
     if !privileges::root("foreign groups") {
         return;
@@ -89,7 +90,7 @@ fn a_file_in_the_place_of_the_work_directory_leaves_nothing_else() {
     assert_eq!(error.path(), Some(&*scratch.work_dir("web")));
 }
 
-/// Nobody but root can give a bundle to a foreign group, and is told so.
+/// Only root can give a bundle to a foreign group; others are told so.
 #[test]
 fn ordinary_users_are_told_that_remapping_takes_root() {
     let scratch = Scratch::new();
@@ -120,6 +121,7 @@ impl Drop for Tmpfs<'_> {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_full_disk_leaves_nothing() {
     if !privileges::root("a file system that can be filled") {
         return;
@@ -137,6 +139,7 @@ fn privileged_a_full_disk_leaves_nothing() {
 
 /// Each number of inodes stops the call at another step.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_no_inodes_left_at_any_step_leaves_nothing() {
     if !privileges::root("a file system without inodes") {
         return;

@@ -58,6 +58,7 @@ fn default_acls_of_a_parent_are_not_inherited() {
 
 /// A set-group-id parent hands its group and its bit on to new directories.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_set_group_id_parents_hand_nothing_on() {
     if !privileges::root("a parent with a foreign group") {
         return;

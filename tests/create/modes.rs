@@ -29,7 +29,7 @@ fn check(scratch: &Scratch, umask: &str, spec: &Spec, gid: u32, owner: (u32, u32
     assert_eq!(scratch.tree(), expected(spec, gid, owner), "umask {umask}");
 }
 
-/// D10: the original relies on the umask, and one of 0 gives it files that everybody can write.
+/// D10: the original relies on the umask, and one of 0 gives it files that everyone can write.
 #[test]
 fn d10_modes_are_exact_whatever_the_umask() {
     for umask in ["000", "022", "077", "0777"] {
@@ -40,6 +40,7 @@ fn d10_modes_are_exact_whatever_the_umask() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_d10_modes_of_remapped_bundles_are_exact_whatever_the_umask() {
     if !privileges::root("modes of remapped bundles under umasks") {
         return;

@@ -44,7 +44,7 @@ fn namespace_directories_that_are_too_open_are_narrowed() {
     }
 }
 
-/// One that is closed was closed by somebody, who will have had a reason.
+/// A closed directory was closed on purpose.
 #[test]
 fn namespace_directories_are_never_widened() {
     let scratch = Scratch::new();
@@ -123,7 +123,7 @@ fn directories_that_were_removed_meanwhile_are_made_again() {
         assert!(!dunnage.delete(&scratch::id("web"), false).unwrap().deleted);
         assert_eq!(scratch.tree(), [""; 0]);
     }
-    // Somebody else's new directory at the same path is the one that counts.
+    // Another process's new directory at the same path is the one that counts.
     dunnage.create(&scratch::id("web"), &specs::plain()).unwrap();
     fs::rename(scratch.state(), scratch.path().join("old")).unwrap();
     make(&scratch.state(), 0o711);

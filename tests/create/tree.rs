@@ -40,6 +40,7 @@ fn a_bundle_without_remapping_belongs_to_its_maker_alone() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_remapped_bundle_is_open_to_its_group_and_nobody_else() {
     if !privileges::root("the tree of remapped bundles") {
         return;
@@ -49,7 +50,7 @@ fn privileged_a_remapped_bundle_is_open_to_its_group_and_nobody_else() {
     }
 }
 
-/// The spec goes to disk byte for byte: nobody parses and prints it again.
+/// The spec goes to disk byte for byte: it is not parsed and printed again.
 #[test]
 fn odd_but_valid_specs_are_written_unchanged() {
     for text in ["null", " {}\r\n\t ", r#"{"b":1,"a":1e999999,"b":"\u0000\/"}"#, "{\"x\":\"\u{7f}ä\u{10ffff}\"}"] {
@@ -87,7 +88,7 @@ fn a_second_bundle_of_a_name_is_refused_and_the_first_one_unchanged() {
     dunnage.create(&dunnage::BundleId::new("other", "web"), &specs::plain()).unwrap();
 }
 
-/// Whatever has the name, be it a file or a link that leads nowhere, is in the way and stays.
+/// Whatever has the name, even a file or a dangling link, is in the way and stays.
 #[test]
 fn anything_else_of_that_name_is_in_the_way_too() {
     type Plant = fn(&std::path::Path) -> std::io::Result<()>;

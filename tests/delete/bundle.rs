@@ -96,12 +96,12 @@ fn d5_leftovers_of_a_crash_are_in_nobodys_way() {
     for _ in 0..2 {
         dunnage.create(&scratch::id("web"), &specs::plain()).unwrap();
         assert!(dunnage.delete(&scratch::id("web"), false).unwrap().deleted);
-        // Whose they are is for a recovery to find out.
+        // A recovery finds out whose they are.
         assert_eq!(scratch.tree(), before);
     }
 }
 
-/// What is no directory has never been a bundle of ours, and a link leads anywhere.
+/// Anything but a directory was never a bundle of ours, and a link leads anywhere.
 #[test]
 fn what_is_no_directory_is_left_alone() {
     type Plant = fn(&Path) -> std::io::Result<()>;

@@ -23,7 +23,7 @@ fn nest(top: &Path, levels: usize, elsewhere: &Path) {
     }
 }
 
-/// A bundle, and a directory with a file that has to survive.
+/// A bundle, and a directory with a file that must survive.
 fn bundle_and_victim() -> (Scratch, std::path::PathBuf) {
     let scratch = Scratch::new();
     scratch.dunnage().create(&scratch::id("web"), &specs::plain()).expect("a bundle");
@@ -118,13 +118,13 @@ fn hard_links_are_removed_and_their_files_stay_as_they_are() {
     let before = found();
     scratch.dunnage().inspect(&scratch::id("web")).unwrap();
     let deletion = scratch.dunnage().delete(&scratch::id("web"), false).unwrap();
-    // What stands in `address` is no address.
+    // What stands in `address` is not an address.
     assert!(deletion.deleted && !deletion.warnings.is_empty(), "{deletion:?}");
     assert_eq!((found(), file.metadata().unwrap().nlink()), (before, 1));
     assert_eq!(fs::read(&file).unwrap(), b"data");
 }
 
-/// Whatever stands where a file or a directory belongs, nobody waits for it and it goes.
+/// Whatever stands where a file or a directory belongs, it is removed without blocking.
 #[test]
 fn fifos_and_sockets_in_the_place_of_files_and_directories_go() {
     for replaced in ["config.json", "rootfs", "address", "shim.pid", "shim.stdout.log"] {

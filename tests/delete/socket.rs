@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use dunnage::Deletion;
 use dunnage_tests::{Scratch, privileges, scratch, specs};
 
-/// A bundle, and the path of the socket that its shim has to have.
+/// A bundle, and the path of the socket that its shim must have.
 fn bundle() -> (Scratch, PathBuf) {
     let scratch = Scratch::new();
     let dunnage = scratch.dunnage();
@@ -65,7 +65,7 @@ fn a_socket_that_somebody_listens_on_stays() {
     drop(listener);
 }
 
-/// A backlog that is full refuses nobody: who would connect has to wait.
+/// A full backlog does not refuse clients: a new connection must wait.
 #[test]
 fn a_socket_whose_listener_is_busy_stays_and_nobody_waits_for_it() {
     let (scratch, socket) = bundle();
@@ -158,7 +158,7 @@ fn a_socket_outside_the_socket_directory_stays() {
     assert!(socket.exists());
 }
 
-/// Whoever can write to the socket directory could have put the socket there.
+/// A user who can write to the socket directory could have put the socket there.
 #[test]
 fn a_socket_in_a_directory_that_others_can_write_to_stays() {
     let (scratch, socket) = bundle();
@@ -169,6 +169,7 @@ fn a_socket_in_a_directory_that_others_can_write_to_stays() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_socket_of_somebody_else_stays() {
     if !privileges::root("sockets of others") {
         return;

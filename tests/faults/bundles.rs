@@ -47,7 +47,7 @@ impl Case {
 pub(crate) struct Bundles {
     case: Case,
     build: Build,
-    /// What is there after a run without a fault.
+    /// The tree after a run without a fault.
     done: OnceLock<Tree>,
 }
 
@@ -256,7 +256,7 @@ impl Bundles {
         message(outcome, codes, struck.cause(point).filter(|_| outcome.code != Some(3)))?;
         let mut left = added(&bed.before, bed.after());
         if self.case == Case::Mounted {
-            // What was hidden by a mount shows if it was unmounted by then.
+            // Files that a mount hid show if it was unmounted by then.
             left.retain(|path| !path.starts_with("state/default/web/rootfs"));
         }
         if outcome.stderr.contains("write-output") {
@@ -271,7 +271,7 @@ impl Bundles {
         let allowed = |path: &String| self.case.deletes() && (path.starts_with(BUNDLE) || path.starts_with(WORK_DIR));
         ensure!(gone.iter().all(allowed), "{gone:?} is gone");
         let kept = bed.after().contains_key(BUNDLE);
-        // What was mounted may be unmounted by then, but for all the rest it is whole.
+        // What was mounted may be unmounted by then, but everything else is whole.
         let whole = self.case == Case::Mounted
             || part(bed.after(), &[BUNDLE, WORK_DIR]) == part(&bed.before, &[BUNDLE, WORK_DIR]);
         ensure!(!kept || whole, "the bundle is there and not whole");

@@ -59,9 +59,9 @@ pub(crate) fn all() -> String {
 /// Whether an error that strace returns for a call is one that the kernel might.
 ///
 /// An eventfd lies on no disk and is never waited for here. And a `close` that fails has closed
-/// nevertheless, which strace cannot do: of a pipe or a socket that stays open somebody may wait for
-/// the end for ever. (With files and directories it can be tried: nobody waits for those. But
-/// nothing of `/proc` has ever to be written back.)
+/// nevertheless, which strace cannot do: a process may wait for ever for the end of a pipe or a
+/// socket that stays open. (With files and directories it can be tried: nothing waits for those.
+/// But nothing of `/proc` has ever to be written back.)
 pub(crate) fn may_fail(call: &str) -> bool {
     let on = |what: &str| call.contains(what);
     !(call.starts_with("write(") && on("<anon_inode:[eventfd]>"))

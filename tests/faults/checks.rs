@@ -1,4 +1,4 @@
-//! What has to hold whatever the command was: what a message says, and what may be left.
+//! What must hold whatever the command was: what a message says, and what may be left.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// Everything in a directory by its path, as [`dunnage_tests::Scratch::tree`] tells it.
+/// Everything in a directory by its path, as [`dunnage_tests::Scratch::tree`] reports it.
 pub(crate) type Tree = BTreeMap<String, String>;
 
 /// A tree by its paths, without the records that last.
@@ -33,7 +33,7 @@ pub(crate) fn by_path(lines: Vec<String>) -> Tree {
     pairs.filter(|(path, _)| !lasting(path)).collect()
 }
 
-/// What is in one tree and not, or not like that, in another: topmost paths only.
+/// What one tree has and another lacks or has differently: topmost paths only.
 pub(crate) fn added(before: &Tree, after: &Tree) -> Vec<String> {
     let new: Vec<_> =
         after.iter().filter(|(path, what)| before.get(*path) != Some(what)).map(|(path, _)| path).collect();

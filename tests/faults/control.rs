@@ -1,4 +1,4 @@
-//! The control: a build that makes mistakes on purpose (the feature `sabotage` of the host crate).
+//! The control: a build with mistakes in it (`support/sabotage.rs`).
 //! A harness that finds nothing wrong with it would find nothing wrong with anything.
 
 use dunnage_tests::binary::Build;
@@ -31,23 +31,25 @@ fn expect_found(report: &Report, fault: &str, call: &str, harm: &str) {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn sabotage_of_bundles_is_found() {
     if !strace::present("sabotage_of_bundles_is_found") {
         return;
     }
-    // An undo step is missing, and nobody checks whether the bundle got its name.
+    // An undo step is missing, and nothing checks whether the bundle got its name.
     let created = try_sabotaged(&Bundles::new(Case::Create, Build::Sabotaged), Extent::EveryCall);
     expect_found(&created, "E", "fchmod", "is left");
     expect_found(&created, "E", "renameat2", "what is there is not what should be");
     // The work directory goes before its bundle.
     let deleted = try_sabotaged(&Bundles::new(Case::Delete, Build::Sabotaged), Extent::EveryCall);
     expect_found(&deleted, "SIGKILL", "renameat2", "not complete");
-    // A boot that cannot be told is taken for another one.
+    // A boot that cannot be read is taken for another one.
     let recovered = try_sabotaged(&Recover(Build::Sabotaged), Extent::EveryCall);
     expect_found(&recovered, "E", "openat", "a bundle was touched");
 }
 
 #[test]
+#[cfg_attr(not(all(has_containers, has_strace)), ignore = "needs root, containerd, runc, busybox-static and strace")]
 fn privileged_sabotage_of_shims_is_found() {
     let name = "privileged_sabotage_of_shims_is_found";
     if !possible(name) || !strace::present(name) {

@@ -1,5 +1,5 @@
-//! Faults at every system call: an error, or the end of the process. Whatever comes, a command fails
-//! cleanly or does its work; nothing is left that nobody names, others are untouched, and the next
+//! Faults at every system call: an error, or the end of the process. Whatever comes, a command
+//! fails cleanly or does its work; nothing is left unreported, others are untouched, and the next
 //! command works.
 //!
 //! The faults come from strace (`--inject`). It acts on the binary that is shipped, without a line
@@ -48,13 +48,14 @@ use self::recovery::Recover;
 use self::shims::{Run, Start};
 use self::sweep::{Extent, Victim, sweep};
 
-/// Tries the points of a command, all of which have to do no harm.
+/// Tries the points of a command, all of which must do no harm.
 fn try_all<V: Victim>(victim: &V, short: Extent, least: usize) {
     let report = within(Duration::from_secs(3600), &victim.name(), || sweep(victim, Extent::usual(short)));
     report.expect_sound(least);
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn faults_of_creating_leave_nothing() {
     if !strace::present("faults_of_creating_leave_nothing") {
         return;
@@ -65,6 +66,7 @@ fn faults_of_creating_leave_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn faults_of_deleting_lose_nothing() {
     if !strace::present("faults_of_deleting_lose_nothing") {
         return;
@@ -73,6 +75,7 @@ fn faults_of_deleting_lose_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
 fn faults_of_recovering_lose_nothing() {
     if !strace::present("faults_of_recovering_lose_nothing") {
         return;
@@ -81,6 +84,7 @@ fn faults_of_recovering_lose_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(all(has_root, has_strace)), ignore = "needs root and strace")]
 fn privileged_faults_of_unmounting_lose_nothing() {
     let name = "privileged_faults_of_unmounting_lose_nothing";
     if !privileges::root(name) || !strace::present(name) {
@@ -90,6 +94,7 @@ fn privileged_faults_of_unmounting_lose_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(all(has_containers, has_strace)), ignore = "needs root, containerd, runc, busybox-static and strace")]
 fn privileged_faults_of_starting_a_shim_leave_nothing() {
     let name = "privileged_faults_of_starting_a_shim_leave_nothing";
     if !possible(name) || !strace::present(name) {
@@ -99,6 +104,7 @@ fn privileged_faults_of_starting_a_shim_leave_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(all(has_containers, has_strace)), ignore = "needs root, containerd, runc, busybox-static and strace")]
 fn privileged_faults_of_a_monitor_leave_nothing() {
     let name = "privileged_faults_of_a_monitor_leave_nothing";
     if !possible(name) || !strace::present(name) {
@@ -108,6 +114,7 @@ fn privileged_faults_of_a_monitor_leave_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(all(has_containers, has_strace)), ignore = "needs root, containerd, runc, busybox-static and strace")]
 fn privileged_faults_of_running_a_container_leave_nothing() {
     let name = "privileged_faults_of_running_a_container_leave_nothing";
     if !possible(name) || !strace::present(name) {

@@ -67,13 +67,13 @@ impl Victim for Monitor {
         if struck.outcome.code == Some(0) {
             return self.judge_plain(bed, struck);
         }
-        // One that cannot answer cannot say why.
+        // A monitor that cannot answer cannot say why.
         let told = !struck.outcome.stderr.contains("it gave no answer");
         message(&struck.outcome, &[1], struck.cause(point).filter(|_| told))?;
         not_started(bed)
     }
 
-    /// The command lives, and has to clean up.
+    /// The command lives, and must clean up.
     fn judge_kill(&self, bed: &mut Bed, _: &Point, struck: &Struck) -> Result<(), String> {
         if struck.outcome.code == Some(0) {
             return self.judge_plain(bed, struck);

@@ -36,7 +36,7 @@ impl Bed {
         let other = node.spec(Base::Plain, "other", &sleep, false);
         node.dunnage(["create", "other", "--spec", other.to_str().expect("UTF-8")]).expect(0);
         let started = node.dunnage(["shim", "start", "other", "-o", "json"]).expect(0).json();
-        // So that whatever runc makes once is there.
+        // Makes what runc makes only once.
         node.run(Base::Plain, "web", &["/bin/true"], []).expect(0);
         let spec = node.spec(Base::Plain, "web", &sleep, false);
         let mut bed = Self {
@@ -52,7 +52,7 @@ impl Bed {
         bed
     }
 
-    /// Everything there is, but for the log of the other shim.
+    /// Everything there is, except the log of the other shim.
     pub(crate) fn tree(&self) -> Tree {
         let mut tree = by_path(self.node.scratch.tree());
         tree.retain(|path, _| !path.contains("/shims/default/other/log") && path != "web.json");
@@ -126,7 +126,7 @@ impl Bed {
     }
 
     /// As many things are left as faults have come, since each thread may have met one, and all are
-    /// named. Only removing can have failed: the next command has to cope with them.
+    /// named. Only removing can have failed: the next command must cope with them.
     pub(crate) fn only_named_leftovers(&self, log: &Log, outcome: &Outcome) -> Result<(), String> {
         self.quiet()?;
         let left = added(&self.before, &self.tree());
@@ -138,7 +138,7 @@ impl Bed {
         Ok(())
     }
 
-    /// Removes the hidden leftovers of a create that was killed; they are in nobody's way.
+    /// Removes the hidden leftovers of a create that was killed; they do not affect later calls.
     pub(crate) fn discard_hidden(&self) {
         for entry in fs::read_dir(self.node.scratch.state().join("default")).expect("the namespace").flatten() {
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(".web.")) {

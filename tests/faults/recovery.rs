@@ -1,4 +1,4 @@
-//! `recover`: what it has to have done after every crash, and as a command that is struck itself.
+//! `recover`: what it must have done after every crash, and as a command that is struck itself.
 
 use std::fs;
 

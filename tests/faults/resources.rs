@@ -11,9 +11,9 @@ use dunnage_tests::{Outcome, Scratch, mounts, privileges, run, specs};
 
 use crate::checks::{added, by_path, message};
 
-/// As many descriptors as have to be enough for a bundle.
+/// The number of descriptors that must be enough for a bundle.
 const ENOUGH: u64 = 32;
-/// And for a shim, and a whole container with its streams.
+/// The number that must be enough for a shim, and for a whole container with its streams.
 const PLENTY: u64 = 64;
 
 fn spec() -> String {
@@ -41,7 +41,7 @@ fn works_or_fails_cleanly(scratch: &Scratch, arguments: &[&str], limit: &str) ->
     if outcome.code == Some(0) {
         return false;
     }
-    // With too few descriptors the loader gives up before there is anybody to fail cleanly.
+    // With too few descriptors the loader gives up before any code of ours runs.
     let loader = outcome.code == Some(127) && outcome.stderr.contains("error while loading shared libraries");
     if !loader {
         message(&outcome, &[1, 7], None).unwrap_or_else(|why| panic!("{limit}: {arguments:?}: {why}: {outcome:?}"));
@@ -76,13 +76,14 @@ fn any_number_of_descriptors_will_do_or_the_error_says_so() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_containers_run_with_few_descriptors_or_leave_nothing() {
     if !possible("privileged_containers_run_with_few_descriptors_or_leave_nothing") {
         return;
     }
     let node = Node::new();
     for most in (8..=64).chain([PLENTY]) {
-        // The soft limit: runc has to set that of the container, which may not be above the hard one.
+        // The soft limit: runc must set that of the container, which may not be above the hard one.
         let limit = format!("--nofile={most}:");
         let outcome = limited(&node.command(Base::Plain, "web", &["/bin/echo", "hello"], &["--rm"]), &limit);
         if outcome.code == Some(0) {
@@ -105,6 +106,7 @@ fn privileged_containers_run_with_few_descriptors_or_leave_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_deleting_with_few_descriptors_overlooks_no_shim() {
     if !possible("privileged_deleting_with_few_descriptors_overlooks_no_shim") {
         return;
@@ -157,6 +159,7 @@ fn fill(directory: &Path, what: &[u8]) {
 }
 
 #[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_a_full_file_system_starts_nothing_and_lets_go() {
     let name = "privileged_a_full_file_system_starts_nothing_and_lets_go";
     if !possible(name) {
@@ -198,6 +201,7 @@ fn privileged_a_full_file_system_starts_nothing_and_lets_go() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_read_only_file_system_is_not_changed_and_can_be_read() {
     if !privileges::root("privileged_a_read_only_file_system_is_not_changed_and_can_be_read") {
         return;

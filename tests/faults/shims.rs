@@ -49,7 +49,7 @@ impl Victim for Start {
             return self.judge_plain(bed, struck);
         }
         message(&struck.outcome, &[1, 6, 7], struck.cause(point))?;
-        // Our process and its broker may each have met the fault, so that taking back was in vain.
+        // Our process and its broker may each have met the fault, so that taking back failed too.
         if struck.log.fired().len() > 1 && struck.outcome.stderr.contains("may still be running") {
             bed.complete()?;
             bed.delete()?;
@@ -158,7 +158,7 @@ impl Victim for Run {
         let lost = struck.log.fired().iter().any(|call| call.starts_with("write(1<") || call.starts_with("write(2<"));
         match outcome.code {
             Some(0) => ensure!(lost || outcome.stdout == said(), "the container's words are lost: {outcome:?}"),
-            // Who cannot write its output any more ends as by SIGPIPE.
+            // A command that cannot write its output any more ends as by SIGPIPE.
             Some(141) if lost => {}
             // The client of the shim keeps to itself why it lost the connection.
             _ => {
@@ -166,7 +166,7 @@ impl Victim for Run {
                 message(outcome, &[125], struck.cause(point).filter(|_| told))?;
             }
         }
-        // Each thread may have met the fault, so that trying again or taking back was in vain.
+        // Each thread may have met the fault, so that trying again or taking back failed too.
         let again = struck.log.fired().len() > 1;
         if again && bed.node.scratch.bundle("web").exists() {
             bed.complete()?;

@@ -48,7 +48,7 @@ impl Point {
         self.nth.is_multiple_of(2)
     }
 
-    /// As strace is told. The signal is sent before the call, which then does not happen.
+    /// As options of strace. The signal is sent before the call, which then does not happen.
     pub(crate) fn injection(&self) -> String {
         match self.fault {
             Fault::Error(error) => format!("--inject={}:error={error}:when={}", self.call, self.nth),
@@ -57,7 +57,7 @@ impl Point {
     }
 }
 
-/// Who of what a command starts is traced too.
+/// Which processes that a command starts are traced too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Following {
     /// Its threads, and its broker; it starts nothing else.
@@ -165,10 +165,10 @@ pub(crate) struct Struck {
 }
 
 impl Struck {
-    /// The error that the message of a failure has to name.
+    /// The error that the message of a failure must name.
     pub(crate) fn cause(&self, point: &Point) -> Option<&'static str> {
         let Fault::Error(error) = point.fault else { return None };
-        // That of `close` shows at best later, in what is busy because the descriptor is open.
+        // An error of `close` shows later at best, in what is busy because the descriptor is open.
         let shows_later = point.call == "close";
         // What could not be opened for Landlock is closed to us from then on, and that is the error.
         let for_landlock =

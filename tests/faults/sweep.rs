@@ -14,7 +14,7 @@ const WORKERS: usize = 3;
 
 /// A command that faults are injected into.
 pub(crate) trait Victim: Sync {
-    /// What it runs in: made anew after a failure, else as often as the victim likes.
+    /// What it runs in: made again after a failure, else as often as the victim likes.
     type Bed;
 
     fn name(&self) -> String;
@@ -30,13 +30,13 @@ pub(crate) trait Victim: Sync {
     /// Runs the command with a fault, or without one.
     fn strike(&self, bed: &mut Self::Bed, point: Option<&Point>) -> Struck;
 
-    /// What has to hold after a run without a fault; it may remember what that looks like.
+    /// What must hold after a run without a fault; it may remember what that looks like.
     fn judge_plain(&self, bed: &mut Self::Bed, struck: &Struck) -> Result<(), String>;
 
-    /// What has to hold after an error was returned.
+    /// What must hold after an error was returned.
     fn judge_error(&self, bed: &mut Self::Bed, point: &Point, struck: &Struck) -> Result<(), String>;
 
-    /// What has to hold after the process was killed.
+    /// What must hold after the process was killed.
     fn judge_kill(&self, bed: &mut Self::Bed, point: &Point, struck: &Struck) -> Result<(), String>;
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
-    /// What was asked for: `DUNNAGE_LONG=1` tries everything.
+    /// The requested extent: `DUNNAGE_LONG=1` tries everything.
     pub(crate) fn usual(short: Self) -> Self {
         if std::env::var_os("DUNNAGE_LONG").is_some_and(|long| long == "1") { Self::Complete } else { short }
     }

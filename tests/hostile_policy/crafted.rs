@@ -25,11 +25,10 @@ enum Call {
     Records,
     Connect,
     Config,
-    Arguments,
 }
 
 /// The exports, by their names in the contract.
-const EXPORTS: [(&str, Call); 11] = [
+const EXPORTS: [(&str, Call); 10] = [
     ("check-identifiers", Call::Check),
     ("remapped-gid", Call::Gid),
     ("task-settings", Call::Settings),
@@ -40,7 +39,6 @@ const EXPORTS: [(&str, Call); 11] = [
     ("records", Call::Records),
     ("connect-address", Call::Connect),
     ("config", Call::Config),
-    ("start-arguments", Call::Arguments),
 ];
 
 /// What becomes of an attack.
@@ -48,7 +46,7 @@ const EXPORTS: [(&str, Call); 11] = [
 enum Fate {
     /// The call fails with this kind, at this step.
     Stopped(ErrorKind, Step),
-    /// The call succeeds, and a warning tells what was not done.
+    /// The call succeeds, and a warning names what was not done.
     Warned,
     /// The call succeeds, and the lie had no effect.
     Ignored,
@@ -70,7 +68,7 @@ struct Attack {
     /// Whether it is given little time.
     hasty: bool,
     fate: Fate,
-    /// What the message has to say.
+    /// What the message must say.
     says: String,
 }
 

@@ -1,4 +1,4 @@
-//! Files that are no policy: the wrong digest, no component, a component of another world.
+//! Files that are not a policy: the wrong digest, not a component, a component of another world.
 
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ fn leb128(bytes: &mut Vec<u8>, mut value: usize) {
     bytes.push(u8::try_from(value).expect("seven bits"));
 }
 
-/// What is no policy, and what the message says about it.
+/// Files that are not a policy, and what the message says about each.
 fn bad_policies() -> Vec<(&'static str, Vec<u8>, &'static [&'static str])> {
     let hostile = std::fs::read(hostile::POLICY).expect("the hostile policy");
     let truncated = hostile.get(..hostile.len() / 2).expect("half of it").to_vec();

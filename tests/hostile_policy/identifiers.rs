@@ -1,4 +1,5 @@
-//! A policy that accepts any identifier: the host itself refuses what is no name of a directory.
+//! A policy that accepts any identifier: the host itself refuses what cannot be the name of a
+//! directory.
 
 use dunnage::{BundleId, Dunnage, Error, ErrorKind, Scope};
 use dunnage_tests::binary::Build;

@@ -1,4 +1,4 @@
-//! A policy that breaks a rule is stopped, leaves nothing behind, and is no obstacle to the next
+//! A policy that breaks a rule is stopped, leaves nothing behind, and does not affect the next
 //! call.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use dunnage_tests::scratch::id;
 use dunnage_tests::watchdog::within;
 use dunnage_tests::{Scratch, privileges, run, specs};
 
-/// What the policy does, how the host takes it, and what its message has to say.
+/// What the policy does, how the host takes it, and what its message must say.
 type Case = (&'static str, ErrorKind, &'static [&'static str]);
 
 const CASES: &[Case] = &[
@@ -32,7 +32,7 @@ const CASES: &[Case] = &[
     ("name-empty", ErrorKind::PolicyBroken, &["the name is empty"]),
     ("name-absolute", ErrorKind::PolicyBroken, &["/tmp/escape"]),
     ("name-escape-sequences", ErrorKind::PolicyBroken, &["it named \"/\\u{1b}[2J\""]),
-    ("nothing", ErrorKind::PolicyBroken, &["said yes and made nothing"]),
+    ("nothing", ErrorKind::PolicyBroken, &["reported success but created nothing"]),
     ("fails-late", ErrorKind::Filesystem, &["write-spec", "no space left"]),
     ("trap", ErrorKind::PolicyTrapped, &["trapped", "unreachable"]),
     ("trap-late", ErrorKind::PolicyTrapped, &["trapped", "unreachable"]),
@@ -95,6 +95,7 @@ fn a_hostile_policy_is_refused_and_leaves_nothing_behind() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_hostile_policy_that_may_change_groups_is_refused_too() {
     if privileges::root("privileged_a_hostile_policy_that_may_change_groups_is_refused_too") {
         refuse(PRIVILEGED_CASES);
@@ -122,7 +123,7 @@ fn groups_outside_the_ranges_are_refused() {
     let narrow = ranges("1-100,5000-6000");
     for error in [
         narrow.create(&id("other-group"), &specs::plain()).unwrap_err(),
-        // Saying one thing and doing another is no way around it.
+        // Saying one thing and doing another does not get around it.
         narrow.create(&id("hides-group"), &specs::plain()).unwrap_err(),
         narrow.create(&id("claims-other-group"), &specs::plain()).unwrap_err(),
         narrow.remapped_gid(&specs::plain()).unwrap_err(),
@@ -218,7 +219,7 @@ fn a_bundle_lent_for_reading_cannot_be_changed() {
     assert!(dunnage.delete(&id("delete-writes"), false).unwrap().deleted);
 }
 
-/// The policy names `/etc/passwd` as the shim's socket, and as the address that it has to have.
+/// The policy names `/etc/passwd` as the shim's socket, and as the address that it must have.
 #[test]
 fn d12_only_a_socket_in_the_socket_directory_is_removed() {
     let scratch = Scratch::new();

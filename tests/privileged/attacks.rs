@@ -25,6 +25,7 @@ fn victim(scratch: &Scratch) -> PathBuf {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_planted_links_are_never_followed() {
     if !privileges::root("privileged_planted_links_are_never_followed") {
         return;
@@ -61,6 +62,7 @@ fn privileged_planted_links_are_never_followed() {
 
 /// What a container has left in its bundle is data: links go, what they lead to stays.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_links_in_a_bundle_are_removed_as_links() {
     if !privileges::root("privileged_links_in_a_bundle_are_removed_as_links") {
         return;

@@ -55,6 +55,7 @@ fn assert_deleted(scratch: &Scratch, dunnage: &Dunnage, name: &str) {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle() {
     in_private("privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle", |Place { scratch, precious }| {
         let base = scratch.path().join("base");
@@ -81,6 +82,7 @@ fn privileged_d1_what_is_mounted_on_rootfs_outlives_the_bundle() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_nested_mounts_go_innermost_first_whatever_their_names() {
     in_private("privileged_nested_mounts_go_innermost_first_whatever_their_names", |Place { scratch, precious }| {
         let (dunnage, bundle) = create(scratch, "web-1");
@@ -106,6 +108,7 @@ fn privileged_nested_mounts_go_innermost_first_whatever_their_names() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_stacked_and_hidden_mounts_go_too() {
     in_private("privileged_stacked_and_hidden_mounts_go_too", |Place { scratch, precious }| {
         let (dunnage, bundle) = create(scratch, "web-1");
@@ -125,6 +128,7 @@ fn privileged_stacked_and_hidden_mounts_go_too() {
 /// The second of two bundles stays as it is, mounts and all; the name of the one is the beginning
 /// of the other's.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_the_mounts_of_other_bundles_stay() {
     in_private("privileged_the_mounts_of_other_bundles_stay", |Place { scratch, .. }| {
         let (dunnage, one) = create(scratch, "web");
@@ -153,6 +157,7 @@ impl Squatter {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_busy_mount_is_refused_and_nothing_is_touched() {
     in_private("privileged_a_busy_mount_is_refused_and_nothing_is_touched", |Place { scratch, .. }| {
         let (dunnage, bundle) = create(scratch, "web-1");
@@ -181,6 +186,7 @@ fn privileged_a_busy_mount_is_refused_and_nothing_is_touched() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_mount_that_is_busy_for_a_while_is_waited_for() {
     in_private("privileged_a_mount_that_is_busy_for_a_while_is_waited_for", |Place { scratch, .. }| {
         let (dunnage, bundle) = create(scratch, "web-1");
@@ -199,6 +205,7 @@ fn privileged_a_mount_that_is_busy_for_a_while_is_waited_for() {
 
 /// A namespace directory may be a mount point: it is the operator's.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_namespaces_may_be_mounts() {
     in_private("privileged_namespaces_may_be_mounts", |Place { scratch, .. }| {
         for directory in

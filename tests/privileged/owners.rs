@@ -1,5 +1,5 @@
 //! Owners, groups and modes: exactly what was decided, whatever the parents say, and nothing that
-//! belongs to somebody else.
+//! belongs to another user.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -13,7 +13,7 @@ use dunnage_tests::scratch::id;
 use dunnage_tests::{Scratch, mounts, privileges, run, specs};
 use rustix::fs::{XattrFlags, listxattr, setxattr};
 
-/// Somebody who is neither root nor the owner of anything.
+/// A user who is neither root nor the owner of anything.
 const STRANGER: u32 = 12_345;
 
 fn set_mode(path: impl AsRef<Path>, mode: u32) {
@@ -51,6 +51,7 @@ fn acls(path: &Path) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_remapped_group_gets_the_bundle_and_nobody_else() {
     if !privileges::root("privileged_a_remapped_group_gets_the_bundle_and_nobody_else") {
         return;
@@ -76,6 +77,7 @@ fn privileged_a_remapped_group_gets_the_bundle_and_nobody_else() {
 
 /// A default ACL gives a stranger access to whatever is made, and passes itself on.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_default_acls_are_not_inherited() {
     if !privileges::root("privileged_default_acls_are_not_inherited") {
         return;
@@ -118,6 +120,7 @@ fn generous_acl() -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_set_group_id_parents_pass_nothing_on() {
     if !privileges::root("privileged_set_group_id_parents_pass_nothing_on") {
         return;
@@ -140,6 +143,7 @@ fn privileged_set_group_id_parents_pass_nothing_on() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_what_belongs_to_somebody_else_is_left_alone() {
     if !privileges::root("privileged_what_belongs_to_somebody_else_is_left_alone") {
         return;
@@ -172,6 +176,7 @@ fn privileged_what_belongs_to_somebody_else_is_left_alone() {
 
 /// A work directory of a stranger's that waits for the bundle.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_foreign_work_directory_is_not_used() {
     if !privileges::root("privileged_a_foreign_work_directory_is_not_used") {
         return;
@@ -222,6 +227,7 @@ impl AsStranger {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_bundles_without_remapping_work_as_any_user() {
     if !privileges::root("privileged_bundles_without_remapping_work_as_any_user") {
         return;
@@ -247,6 +253,7 @@ fn privileged_bundles_without_remapping_work_as_any_user() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_stranger_cannot_give_bundles_away_and_reads_why() {
     if !privileges::root("privileged_a_stranger_cannot_give_bundles_away_and_reads_why") {
         return;

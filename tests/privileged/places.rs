@@ -11,6 +11,7 @@ const EROFS: i32 = 30;
 
 /// Every file or directory in turn is the one that does not fit any more.
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_full_file_system_takes_everything_back() {
     if !privileges::root("privileged_a_full_file_system_takes_everything_back") {
         return;
@@ -43,6 +44,7 @@ fn privileged_a_full_file_system_takes_everything_back() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_spec_that_does_not_fit_leaves_nothing() {
     if !privileges::root("privileged_a_spec_that_does_not_fit_leaves_nothing") {
         return;
@@ -75,6 +77,7 @@ fn privileged_a_spec_that_does_not_fit_leaves_nothing() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_read_only_file_system_is_named() {
     if !privileges::root("privileged_a_read_only_file_system_is_named") {
         return;
@@ -113,6 +116,7 @@ fn privileged_a_read_only_file_system_is_named() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_an_overlay_holds_bundles_in_its_upper_layer() {
     if !privileges::root("privileged_an_overlay_holds_bundles_in_its_upper_layer") {
         return;

@@ -99,13 +99,14 @@ fn entries_that_are_no_leftovers_are_left_alone() {
     let before = scratch.tree();
     assert_eq!(found(&recover(&scratch, &["--adopt-v1"]).expect(0)), [] as [&str; 0]);
     assert_eq!(scratch.tree(), before);
-    // A link where a leftover would be is told, and not followed.
+    // A link where a leftover would be is reported, and not followed.
     symlink(&elsewhere, scratch.state().join("default").join(HIDDEN)).unwrap();
     assert_eq!(found(&recover(&scratch, &[]).expect(1)), [format!("hidden undecided {HIDDEN}")]);
     assert_eq!(fs::read(elsewhere.join("file")).unwrap(), b"data");
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_nothing_behind_a_mount_is_lost() {
     if !privileges::root("privileged_nothing_behind_a_mount_is_lost") {
         return;
@@ -128,6 +129,7 @@ fn privileged_nothing_behind_a_mount_is_lost() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_a_broken_namespace_does_not_keep_the_others() {
     if !privileges::root("privileged_a_broken_namespace_does_not_keep_the_others") {
         return;

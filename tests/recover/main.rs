@@ -17,7 +17,7 @@ fn recover(scratch: &Scratch, more: &[&str]) -> Outcome {
     scratch.run(["recover", "-o", "json"].iter().chain(more))
 }
 
-/// What was found, as `KIND FATE NAME`.
+/// The findings, as `KIND FATE NAME`.
 fn found(outcome: &Outcome) -> Vec<String> {
     let report = outcome.json();
     let text = |value: &Value| value.as_str().expect("text").to_owned();

@@ -26,7 +26,7 @@ fn a_mistyped_state_changes_nothing() {
     create(&scratch, "web-1");
     refused(&scratch, "stat", "root");
     refused(&scratch, "state", "roo");
-    // Nor does one of another pair.
+    // A directory of another pair is refused too.
     let other = |command: &mut Command| {
         command.arg("--state").arg(scratch.path().join("state2")).arg("--root").arg(scratch.path().join("root2"));
         run(command, []).expect(0);
@@ -63,7 +63,7 @@ fn directories_of_containerd_are_not_ours() {
         fs::create_dir_all(scratch.path().join(place)).unwrap();
     }
     refused(&scratch, "state", "root");
-    // Not even after somebody has made a bundle there.
+    // Not even after a bundle was made there.
     create(&scratch, "ours");
     refused(&scratch, "state", "root");
 }
@@ -85,7 +85,7 @@ fn broken_records_are_told_and_keep_nobody_from_creating() {
     let scratch = Scratch::new();
     create(&scratch, "web-1");
     fs::create_dir(scratch.work_dir("orphan")).unwrap();
-    // That of the root is all there is after a reboot.
+    // After a reboot only the record in the root is left.
     for base in [scratch.state(), scratch.root()] {
         for content in ["", "{}", "[1,2", "\0"] {
             fs::write(base.join(".dunnage/pair.json"), content).unwrap();

@@ -10,7 +10,7 @@ use dunnage_tests::{Scratch, mounts, privileges};
 
 use super::{create, found, recover};
 
-/// Where the kernel tells which boot this is.
+/// Where the kernel reports which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Does something in another boot.
@@ -34,6 +34,7 @@ fn each_way(test: &str, reboot: impl Fn(&Scratch, bool) + Sync) {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_work_directories_of_an_earlier_boot_go() {
     each_way("privileged_work_directories_of_an_earlier_boot_go", |scratch, with_create| {
         in_boot(scratch, 1, || {
@@ -58,6 +59,7 @@ fn privileged_work_directories_of_an_earlier_boot_go() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_bundles_of_an_earlier_boot_go() {
     each_way("privileged_bundles_of_an_earlier_boot_go", |scratch, with_create| {
         in_boot(scratch, 1, || {
@@ -68,7 +70,7 @@ fn privileged_bundles_of_an_earlier_boot_go() {
         in_boot(scratch, 2, || {
             if with_create {
                 create(scratch, "web-3");
-                // One that was deleted and made anew is of this boot.
+                // A bundle that was deleted and made again is of this boot.
                 scratch.run(["delete", "web-2"]).expect(0);
                 create(scratch, "web-2");
             }
@@ -87,6 +89,7 @@ fn privileged_bundles_of_an_earlier_boot_go() {
 }
 
 #[test]
+#[cfg_attr(not(has_root), ignore = "needs root")]
 fn privileged_an_earlier_bundle_that_is_in_use_stays_and_is_remembered() {
     if !privileges::root("privileged_an_earlier_bundle_that_is_in_use_stays_and_is_remembered") {
         return;
@@ -94,7 +97,7 @@ fn privileged_an_earlier_bundle_that_is_in_use_stays_and_is_remembered() {
     let scratch = Scratch::new();
     mounts::private(|| {
         in_boot(&scratch, 1, || drop(create(&scratch, "web-1")));
-        // What there was no time for is remembered too.
+        // Bundles that there was no time for are remembered too.
         in_boot(&scratch, 2, || {
             let mut options = RecoverOptions::default();
             options.timeout = Duration::ZERO;

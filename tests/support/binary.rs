@@ -12,6 +12,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::sabotage;
+
 /// Which build of the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
@@ -19,7 +21,7 @@ pub enum Build {
     Default,
     /// With the feature `policy-file`.
     PolicyFile,
-    /// With the feature `sabotage`, and armed: it makes the mistakes that a harness has to find.
+    /// From sources with mistakes that a harness must find: see `sabotage.rs`.
     Sabotaged,
 }
 
@@ -32,16 +34,28 @@ pub fn path(build: Build) -> &'static Path {
     static POLICY_FILE: OnceLock<PathBuf> = OnceLock::new();
     static SABOTAGED: OnceLock<PathBuf> = OnceLock::new();
     match build {
-        Build::Default => DEFAULT.get_or_init(|| compile("dunnage-default", &[])),
-        Build::PolicyFile => POLICY_FILE.get_or_init(|| compile("dunnage-policy-file", &["policy-file"])),
-        Build::Sabotaged => SABOTAGED.get_or_init(|| compile("dunnage-sabotaged", &["sabotage"])),
+        Build::Default => DEFAULT.get_or_init(|| compile("dunnage-default", "", None)),
+        Build::PolicyFile => POLICY_FILE.get_or_init(|| compile("dunnage-policy-file", "policy-file", None)),
+        Build::Sabotaged => SABOTAGED.get_or_init(|| {
+            let sources = sabotage::sources(&target_dir());
+            compile("dunnage-sabotaged", "", Some(&sources))
+        }),
     }
 }
 
-fn compile(name: &str, features: &[&str]) -> PathBuf {
-    // …/target/release/deps/test-0123 → …/target/release
+/// …/target/release/deps/test-0123 → …/target/release
+fn profile_dir() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
-    let profile_dir = test.ancestors().nth(2).expect("a target directory").to_owned();
+    test.ancestors().nth(2).expect("a target directory").to_owned()
+}
+
+fn target_dir() -> PathBuf {
+    profile_dir().parent().expect("a target directory").to_owned()
+}
+
+/// Builds the binary from this repository's sources, or from others.
+fn compile(name: &str, features: &str, sources: Option<&Path>) -> PathBuf {
+    let profile_dir = profile_dir();
     let copy = profile_dir.join(name);
     // Both builds end up under the same name, and other test processes build too.
     let lock = File::create(profile_dir.join("dunnage-binary.lock")).expect("a lock file");
@@ -57,18 +71,15 @@ fn compile(name: &str, features: &[&str]) -> PathBuf {
             cargo.env_remove(variable);
         }
     }
-    cargo.args(["build", "--locked", "--quiet", "--package", "dunnage", "--bin", "dunnage", "--features"]);
-    cargo.arg(features.join(","));
+    cargo.args(["build", "--quiet", "--package", "dunnage-cli", "--bin", "dunnage", "--features", features]);
+    // Other sources have less to be locked; what they need is here by now.
+    cargo.arg(if sources.is_some() { "--offline" } else { "--locked" });
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    let target_dir = profile_dir.parent().expect("a target directory");
-    cargo.arg("--target-dir").arg(target_dir).current_dir(crate::scratch::repository());
+    cargo.arg("--target-dir").arg(target_dir()).current_dir(sources.unwrap_or(crate::scratch::repository()));
     let built = profile_dir.join("dunnage");
-    let kept = Kept::keep(&built, features.contains(&"sabotage"));
-    if kept.is_some() {
-        cargo.env("DUNNAGE_SABOTAGE", "1");
-    }
+    let _kept = sources.map(|_| Kept::keep(&built));
     let status = cargo.status().expect("cargo");
     assert!(status.success(), "cannot build the binary");
     let fresh = copy.with_extension("new");
@@ -77,20 +88,18 @@ fn compile(name: &str, features: &[&str]) -> PathBuf {
     copy
 }
 
-/// What bears the binary's name while another is built, which nobody may find there afterwards.
+/// The file of the binary's name while another is built, which must not be found there afterwards.
 struct Kept {
     path: PathBuf,
     aside: PathBuf,
 }
 
 impl Kept {
-    fn keep(path: &Path, wanted: bool) -> Option<Self> {
+    fn keep(path: &Path) -> Self {
         let aside = path.with_extension("kept");
-        wanted.then(|| {
-            // cargo makes the name anew, and does not write to what bears it.
-            let _ = std::fs::rename(path, &aside);
-            Self { path: path.to_owned(), aside }
-        })
+        // cargo creates the name again, and does not write to the file that has it.
+        let _ = std::fs::rename(path, &aside);
+        Self { path: path.to_owned(), aside }
     }
 }
 
@@ -152,7 +161,7 @@ pub fn run_within(patience: Duration, command: &mut Command, stdin: impl AsRef<[
     let mut pipe = child.stdin.take().expect("a pipe");
     let input = stdin.as_ref().to_vec();
     let writer = std::thread::spawn(move || {
-        // A command that does not read all of it is no fault of the test.
+        // A command that does not read all of it is not a fault of the test.
         let _ = pipe.write_all(&input);
     });
     let output = wait(child, patience);

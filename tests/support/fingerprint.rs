@@ -1,4 +1,4 @@
-//! Everything there is to know about a tree, to see that nobody has touched it.
+//! Everything there is to know about a tree, to see that nothing has touched it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

@@ -1,5 +1,5 @@
-//! A mount namespace of the test's own, so that what it mounts is seen by nobody else and goes
-//! when the test ends.
+//! A mount namespace of the test's own, so that what it mounts is not seen elsewhere and goes when
+//! the test ends.
 
 use std::ffi::{CStr, CString};
 use std::path::Path;

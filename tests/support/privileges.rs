@@ -4,7 +4,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use crate::Scratch;
+use crate::{Scratch, present};
 
 /// Any user but root. Nobody needs to know it by name.
 const SOMEBODY: u32 = 12_345;
@@ -13,12 +13,17 @@ const SOMEBODY: u32 = 12_345;
 /// promised (`CI=true`) it fails.
 #[must_use]
 pub fn root(test: &str) -> bool {
-    if rustix::process::geteuid().is_root() {
-        return true;
+    possible(present::is_root(), &format!("{test} needs root"))
+}
+
+/// Whether a test can run, which is so if the machine has what it needs. Otherwise the test says why it
+/// does not run, or fails where that was promised.
+pub(crate) fn possible(present: bool, advice: &str) -> bool {
+    assert!(present || !present::promised(), "{advice}, which CI promises");
+    if !present {
+        eprintln!("skipped: {advice}");
     }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs root, which CI promises");
-    eprintln!("skipped: {test} needs root");
-    false
+    present
 }
 
 /// Makes a command run as an ordinary user, who then owns the scratch directory too: somebody

@@ -30,17 +30,17 @@ impl Scratch {
         self.0.path()
     }
 
-    /// The state directory; nobody has made it yet.
+    /// The state directory; not made yet.
     pub fn state(&self) -> PathBuf {
         self.path().join("state")
     }
 
-    /// The root directory; nobody has made it yet.
+    /// The root directory; not made yet.
     pub fn root(&self) -> PathBuf {
         self.path().join("root")
     }
 
-    /// The directory of the shims' sockets; nobody has made it yet.
+    /// The directory of the shims' sockets; not made yet.
     pub fn sockets(&self) -> PathBuf {
         self.path().join("sockets")
     }

@@ -38,7 +38,7 @@ pub fn build(workspace: &Path, package: &str, out: &Path) -> Result<PathBuf, Str
     Ok(target_dir.join(TARGET).join("policy").join(file))
 }
 
-/// Takes away what the outer cargo has set: it is about another build. What says where things
+/// Removes what the outer cargo has set, since it is about another build. What says where things
 /// are, and how to reach the registry, stays.
 fn clean_environment(command: &mut Command) {
     const KEPT: [&str; 5] = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_"];

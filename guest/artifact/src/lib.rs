@@ -1,4 +1,4 @@
-//! The policy component of Dunnage as bytes, for whoever embeds it.
+//! The policy component of Dunnage as bytes, for crates that embed it.
 //!
 //! In the repository the component is built from `guest/`; a packaged crate brings it as
 //! `policy.wasm`.
@@ -6,6 +6,8 @@
 //! ```
 //! assert!(dunnage_policy_artifact::COMPONENT.starts_with(b"\0asm"));
 //! ```
+
+#![forbid(unsafe_code)]
 
 pub mod component;
 

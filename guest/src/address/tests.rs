@@ -77,7 +77,7 @@ fn three_generations_of_addresses() {
     assert_eq!(connect(&none, "moby", "redis7", NODE, false), Err(ConnectError::NoAddress));
 }
 
-/// Defect D11 of the original: any error led to a name that anybody could hold.
+/// Defect D11 of the original: any error led to a name that any process could hold.
 #[test]
 fn only_a_missing_file_leads_to_the_legacy_name() {
     let unreadable = Recording::default().with_unreadable("address", "loop");

@@ -1,4 +1,4 @@
-//! What a component without `std` has to define itself, whatever its allocator: the memory routines,
+//! What a component without `std` must define itself, whatever its allocator: the memory routines,
 //! a panic handler, and `realloc` for its host. Test policies use it too.
 
 use core::alloc::Layout;
@@ -9,7 +9,7 @@ use core::panic::PanicInfo;
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// A panic is a trap: the host takes it as the policy's failure. There is nobody to print to.
+/// A panic is a trap: the host takes it as the policy's failure. There is nowhere to print to.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()

@@ -53,8 +53,8 @@ impl Arena {
 }
 
 // SAFETY: a block starts where the last one ends or behind it, so blocks do not overlap; they lie
-// within the memory, aligned as asked for. In WebAssembly all of the memory is one object, and what
-// lies behind `__heap_base` is nobody else's: no other allocator is linked.
+// within the memory, aligned as asked for. In WebAssembly all of the memory is one object, and
+// nothing else uses what lies behind `__heap_base`: no other allocator is linked.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = self.free_from().checked_next_multiple_of(layout.align());

@@ -25,7 +25,7 @@ pub(super) fn process(spec: &[u8]) -> Option<Process> {
     Some(process)
 }
 
-/// Reads one part of a spec, all of which has to be JSON.
+/// Reads one part of a spec, all of which must be JSON.
 fn document(spec: &[u8], part: &'static str, mut read: impl FnMut(&mut Tokens<'_>, usize) -> Option<()>) -> Option<()> {
     let mut tokens = Tokens::new(spec);
     let start = tokens.next()?;

@@ -18,7 +18,7 @@ pub(super) struct Mapping {
     pub(super) size: u32,
 }
 
-/// Who wants the entries of mappings. They are told one by one, so that many take no memory.
+/// Collects the entries of mappings. They come one by one, so that many take no memory.
 pub(super) trait Collect {
     /// The lists of `linux` that are read.
     const LISTS: &'static [&'static str];
@@ -41,7 +41,7 @@ pub(super) fn process(text: &str) -> Result<Process, Error> {
     Ok(process)
 }
 
-/// Reads one part of a spec, all of which has to be JSON.
+/// Reads one part of a spec, all of which must be JSON.
 fn read<'de>(text: &'de str, track: &Track, part: impl Part<'de>) -> Result<(), Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     let read = Document(track, part).deserialize(&mut json);

@@ -44,7 +44,7 @@ const fn every(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Whether there is a backslash with `ud8` to `udf` behind it, be it an escape or not.
+/// Whether there is a backslash with `ud8` to `udf` behind it, whether it is an escape or not.
 fn may_escape_surrogates(spec: &[u8]) -> bool {
     memchr::memchr_iter(b'\\', spec).any(|at| {
         let behind = spec.get(at + 1..).unwrap_or_default();
@@ -88,7 +88,7 @@ impl Cursor<'_> {
     }
 
     /// Skips the rest of a string, whose quote has been read. A string that never ends, and an
-    /// escape that is none, are for the reader to refuse. `Err` is the place of a lone surrogate.
+    /// invalid escape, are for the reader to refuse. `Err` is the place of a lone surrogate.
     fn skip_string(&mut self) -> Result<(), usize> {
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -118,7 +118,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Four hex digits; nothing is read if they are none.
+    /// Four hex digits; nothing is read if they are not.
     fn code_unit(&mut self) -> Option<u16> {
         let digits = self.bytes.get(self.at..self.at + 4)?;
         let mut unit = 0;

@@ -1,4 +1,4 @@
-//! What the caller of a shim has to know of a spec.
+//! What the caller of a shim needs to know about a spec.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::reader::{self, Collect, List, Mapping, Process};
 use super::{Error, Fault, quick, scan};
 
-/// What the caller of a shim has to know of a spec.
+/// What the caller of a shim needs to know about a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskSettings {
     /// Whether the process has a terminal.
@@ -17,7 +17,7 @@ pub struct TaskSettings {
     pub io_gid: u32,
 }
 
-/// What the caller of a shim has to know of a spec. The ids are `process.user.uid` and `gid`,
+/// What the caller of a shim needs to know about a spec. The ids are `process.user.uid` and `gid`,
 /// mapped by the first entry of `linux.uidMappings` and `linux.gidMappings` that covers them, or as
 /// they are where there are no such mappings. Similar to `HostUID` and `HostGID` of runc.
 ///

@@ -25,7 +25,7 @@ pub(crate) fn agree(input: &[u8]) -> Result<String, String> {
     })
 }
 
-/// The same for what the caller of a shim has to know.
+/// The same for what the caller of a shim needs to know.
 pub(crate) fn agree_on_task(input: &[u8]) -> Result<String, String> {
     let (refusals, expected) = oracle::rule_task(input);
     let answer = task_settings(input);

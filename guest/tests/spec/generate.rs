@@ -111,7 +111,7 @@ pub(crate) fn specs(choices: &mut Choices<'_>) -> Vec<u8> {
     choices.pick(SPACE).to_owned().into_bytes().into_iter().chain(text.into_bytes()).collect()
 }
 
-/// A document that says what the caller of a shim has to know, or could be taken to.
+/// A document that says what the caller of a shim needs to know, or could be taken to.
 pub(crate) fn task_specs(choices: &mut Choices<'_>) -> Vec<u8> {
     let text = object(choices, &["process", "linux"], |choices, key| {
         other(choices).unwrap_or_else(|| {

@@ -34,10 +34,10 @@ pub(crate) fn rule(text: &[u8]) -> Ruling {
     Ruling { original, refusals }
 }
 
-/// What is wrong with the text, whoever reads it.
+/// What is wrong with the text for any reader.
 fn faults_of_the_text(text: &[u8], tree: &Tree) -> Vec<Fault> {
     let mut refusals = Vec::from_iter(tree.error);
-    // Behind a syntax error nobody can say what is a string; half a pair may be seen there.
+    // Behind a syntax error it is unclear what is a string; half a pair may be seen there.
     let maybe_behind_error =
         || tree.error == Some(Fault::Syntax) && text.windows(3).any(|at| matches!(at, b"\\ud" | b"\\uD"));
     if tree.lone_surrogate || maybe_behind_error() {

@@ -5,7 +5,7 @@ use dunnage_policy::spec::{quick_remapped_gid, quick_task_settings, thorough_rem
 use crate::agree::readers_agree;
 use crate::generate::REAL;
 
-/// It may leave any spec to the other, but if it left those that daemons write it would be in vain.
+/// It may leave any spec to the other, but it would be useless if it left those that daemons write.
 #[test]
 fn real_specs_are_read_quickly() {
     for spec in REAL {
@@ -14,7 +14,7 @@ fn real_specs_are_read_quickly() {
     }
 }
 
-/// So it is wherever the blocks of 64 bytes start.
+/// The same holds wherever the blocks of 64 bytes start.
 #[test]
 fn real_specs_with_space_around_are_read_quickly() {
     for spec in REAL {
@@ -66,7 +66,7 @@ fn every_byte_left_out_or_doubled() {
     }
 }
 
-/// All short texts of a few pieces, in a place that nobody looks at.
+/// All short texts of a few pieces, in a place that the policy does not read.
 #[test]
 fn every_short_value() {
     const PIECES: [&[u8]; 15] = [

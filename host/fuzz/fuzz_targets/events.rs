@@ -1,4 +1,4 @@
-//! What is published as an event, and the record of events that was tampered with.
+//! Bytes published as an event, and a record of events that was tampered with.
 
 #![no_main]
 

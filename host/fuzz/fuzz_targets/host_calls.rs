@@ -15,7 +15,7 @@ use tempfile::TempDir;
 static CODE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/script.cwasm"));
 const SPEC: &[u8] = br#"{"linux":{"gidMappings":[]}}"#;
 
-/// A node with a bundle of somebody else's on it, and two managers of its directories.
+/// A node with another bundle on it, and two managers of its directories.
 struct Node {
     scratch: TempDir,
     scripted: Dunnage,
@@ -62,7 +62,7 @@ fn tree(top: &Path) -> String {
     lines
 }
 
-/// What was published is a bundle, whatever the policy had in mind.
+/// What was published is a bundle, whatever the policy intended.
 fn check_bundle(created: &Created, spec: &[u8]) {
     let bundle = created.bundle.path();
     let mut names: Vec<_> = std::fs::read_dir(bundle).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -1,4 +1,4 @@
-//! Identifiers and names against their rules, told in another way.
+//! Identifiers and names against their rules, stated in another way.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ fn is_identifier(text: &str) -> bool {
     text.len() <= 76 && text.split(['.', '_', '-']).all(is_piece)
 }
 
-/// What Linux takes as the name of an entry, but for those that lead elsewhere.
+/// What Linux takes as the name of an entry, except those that lead elsewhere.
 fn is_name(bytes: &[u8]) -> bool {
     (1..=255).contains(&bytes.len())
         && bytes.iter().all(|byte| !matches!(byte, b'/' | 0))

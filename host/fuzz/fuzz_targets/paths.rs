@@ -11,7 +11,7 @@ use dunnage_policy::address::{self, Node};
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest as _, Sha256};
 
-/// Go's `path.Join`, done over.
+/// Go's `path.Join`, written again.
 fn reference_join(parts: &[&str]) -> String {
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
     if parts.is_empty() { String::new() } else { reference::clean(&parts.join("/")) }
@@ -34,7 +34,7 @@ fn check_address(daemon: &str, socket_root: &str) {
         write!(name, "{byte:02x}").unwrap();
     }
     assert_eq!(found, format!("unix://{}", reference_join(&[socket_root, &name])));
-    // Whoever spells a path in another way finds the same shim.
+    // Another spelling of a path leads to the same shim.
     assert_eq!(found, address(&clean(daemon), &clean(socket_root)));
     assert_eq!(found, address(&format!("{daemon}/./x//../"), socket_root).as_str(), "{daemon:?}");
 }

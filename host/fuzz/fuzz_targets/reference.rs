@@ -1,4 +1,4 @@
-//! Go's `path.Clean`, done over: the algorithm of Go's own, byte by byte.
+//! Go's `path.Clean`, written again: Go's own algorithm, byte by byte.
 
 pub(crate) fn clean(path: &str) -> String {
     let path = path.as_bytes();

@@ -73,7 +73,7 @@ fuzz_target!(|input: &[u8]| {
         let mut theirs = UnixStream::from_std(theirs).unwrap();
         // It ends with the runtime: a request that is late before it is sent never comes.
         tokio::spawn(async move {
-            // Once there is a request there is somebody to take the answer.
+            // Once there is a request, a client is there to take the answer.
             let _ = theirs.read(&mut [0; 16]).await;
             let _ = theirs.write_all(&answer).await;
             if silent {

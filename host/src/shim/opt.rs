@@ -1,15 +1,12 @@
-//! How a caller comes by a client of a bundle's shim: as containerd does, or in a way of its own.
+//! How a caller gets a client of a bundle's shim: as containerd does, or in a way of its own.
 
-use crate::bundle::{Bundle, BundleId};
-use crate::error::{Error, Result};
-use crate::shims::{RuncOptions, ShimConfig, ShimOptions};
-use crate::{Dunnage, shim};
+use dunnage_core::{Bundle, Error, Result, RuncOptions, ShimConfig};
+use dunnage_shims::{ConnectOptions, Shim, StartOptions};
 
-use shim::connect;
-use shim::options::{ConnectOptions, StartOptions};
-use shim::{Shim, start};
+use crate::Dunnage;
+use crate::manager::during;
 
-/// What a [`ShimOpt`] is told.
+/// What a [`ShimOpt`] gets.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShimRequest {
@@ -67,9 +64,9 @@ impl ShimOpt for ShimRemote {
 
     async fn open(self, request: ShimRequest) -> Result<Shim> {
         let id = request.bundle.id();
-        start::start(&request.dunnage.0, id, request.config, self.0)
+        dunnage_shims::start(&request.dunnage.0, id, request.config, self.0)
             .await
-            .map_err(|error| error.during(|| format!("start the shim of {id}")))
+            .map_err(during(|| format!("start the shim of {id}")))
     }
 }
 
@@ -79,9 +76,9 @@ impl ShimOpt for ShimLocal {
 
     async fn open(self, request: ShimRequest) -> Result<Shim> {
         let id = request.bundle.id();
-        start::serve(&request.dunnage.0, id, request.config, self.0)
+        dunnage_shims::serve_in_process(&request.dunnage.0, id, request.config, self.0)
             .await
-            .map_err(|error| error.during(|| format!("serve the shim of {id}")))
+            .map_err(during(|| format!("serve the shim of {id}")))
     }
 }
 
@@ -91,44 +88,8 @@ impl ShimOpt for ShimConnect {
 
     async fn open(self, request: ShimRequest) -> Result<Shim> {
         let id = request.bundle.id();
-        connect::connect(&request.dunnage.0, id, self.0)
+        dunnage_shims::connect(&request.dunnage.0, id, self.0)
             .await
-            .map_err(|error| error.during(|| format!("connect to the shim of {id}")))
-    }
-}
-
-impl Dunnage {
-    /// Gets a client of a bundle's shim in the way that `opt` says. Similar to `NewShimClient` of
-    /// containerd.
-    ///
-    /// ```no_run
-    /// use dunnage::shim::{ShimClient, ShimRequest};
-    /// use dunnage::{BundleId, Dunnage, Error, ShimOptions};
-    ///
-    /// # async fn example(dunnage: &Dunnage) -> Result<(), Box<dyn std::error::Error>> {
-    /// let own = async |request: ShimRequest| {
-    ///     // A shim that was started from `request.config`, somewhere else.
-    ///     let socket = std::os::unix::net::UnixStream::connect("/run/mydaemon/shim.sock")?;
-    ///     Ok::<_, Box<dyn std::error::Error>>(ShimClient::on(socket)?)
-    /// };
-    /// let client = dunnage.shim_client(&BundleId::new("default", "web-1"), own, &ShimOptions::default()).await?;
-    /// println!("shim {}", client.shim_info().await?);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the policy refuses the id or the settings; whatever `opt` fails with.
-    pub async fn shim_client<O: ShimOpt>(
-        &self,
-        id: &BundleId,
-        opt: O,
-        settings: &ShimOptions,
-    ) -> std::result::Result<O::Client, O::Error> {
-        let settings = settings.absolute();
-        let bundle = self.locate(id)?;
-        let config = self.shim_config(&bundle, &settings)?;
-        opt.open(ShimRequest { dunnage: self.clone(), bundle, config, runc: settings.runc }).await
+            .map_err(during(|| format!("connect to the shim of {id}")))
     }
 }

@@ -1,4 +1,4 @@
-//! Answers that are none: of the wrong size, in the wrong place, of no known case, not text.
+//! Invalid answers: of the wrong size, in the wrong place, of no known case, not text.
 
 use dunnage::ErrorKind;
 
@@ -11,13 +11,13 @@ fn release(call: Call) -> &'static str {
         Call::Gid | Call::Settings => "(call $drop-spec (local.get $spec))",
         Call::Create => "(call $release (local.get $bundle) (local.get $spec))",
         Call::Delete | Call::Records | Call::Connect => "(call $drop-directory (local.get $bundle))",
-        Call::Check | Call::Address | Call::Legacy | Call::Config | Call::Arguments => "",
+        Call::Check | Call::Address | Call::Legacy | Call::Config => "",
     }
 }
 
 /// Answers with what these instructions leave on the stack.
 fn answer(name: impl Into<String>, call: Call, code: &str, kind: ErrorKind, says: &str) -> Attack {
-    // What is answered for `create` is not the first that is wrong with it.
+    // For `create` an honest bundle is built first, so that the answer is all that is wrong.
     let honest = if call == Call::Create { "(call $honest (local.get $bundle) (local.get $spec))" } else { "" };
     let body = format!("{honest} {} (call $reached) {code}", release(call));
     Attack::new(name, call, body, kind, says)
@@ -69,7 +69,7 @@ fn cases() -> Vec<Attack> {
     ]
 }
 
-/// Text that is none, and lists that lie nowhere.
+/// Invalid text, or text outside the memory.
 fn text() -> Vec<Attack> {
     let (trapped, broken) = (ErrorKind::PolicyTrapped, ErrorKind::PolicyBroken);
     let line = "no single line of text";
@@ -83,14 +83,10 @@ fn text() -> Vec<Attack> {
         record("answer-text-nul", Call::Address, &[(8, 1024), (12, 3)], broken, line).data(b"a\0b"),
         record("answer-text-lines", Call::Legacy, &[(8, 1024), (12, 3)], broken, line).data(b"a\nb"),
         record("answer-text-of-100-kib", Call::Connect, &[(8, 1024), (12, 100 << 10)], broken, line).data(b"a"),
-        record("answer-list-out-of-bounds", Call::Arguments, &[(8, 131_064), (12, 2)], trapped, "out of bounds"),
-        record("answer-list-of-4-gib", Call::Arguments, &[(8, 0), (12, u32::MAX)], trapped, "out of bounds"),
-        record("answer-list-unaligned", Call::Arguments, &[(8, 1025), (12, 1)], trapped, "not aligned"),
-        record("answer-list-too-long", Call::Arguments, &[(8, 65_536), (12, 8000)], broken, "\"\""),
     ]
 }
 
-/// Groups and users that are none.
+/// Invalid groups and users.
 fn ids() -> Vec<Attack> {
     let none = "4294967295";
     let broken = ErrorKind::PolicyBroken;
@@ -111,14 +107,10 @@ fn realloc() -> Vec<Attack> {
         Attack::new(name, call, "", ErrorKind::PolicyTrapped, says).realloc(code)
     };
     let id = "(i32.eq (local.get $size) (i32.const 6))";
-    // The parameters of `start-arguments` are too many to be passed but in memory.
-    let parameters = "(i32.eq (local.get $size) (i32.const 72))";
     vec![
         place("realloc-out-of-bounds", id, "131070", Call::Create, "beyond end of memory"),
         place("realloc-negative", id, "-1", Call::Create, "beyond end of memory"),
         place("realloc-wraps-around", id, "-6", Call::Check, "beyond end of memory"),
-        place("realloc-parameters-out-of-bounds", parameters, "131064", Call::Arguments, "beyond end of memory"),
-        place("realloc-parameters-unaligned", parameters, "8193", Call::Arguments, "not aligned"),
         Attack::create("realloc-of-bytes-out-of-bounds", BYTES, ErrorKind::PolicyTrapped, "beyond end of memory")
             .realloc(
                 "(if (i32.and (global.get $armed) (i32.gt_u (local.get $size) (i32.const 100)))

@@ -24,7 +24,7 @@ const BY_ID: &str = "(i32.eq (local.get $id-len) (i32.const 6))";
 const BY_SPEC: &str = "(i64.eq (call $size (local.get $spec)) (i64.const 6))";
 const RELEASE: &str = "(call $drop-directory (local.get $bundle))";
 
-const EXPORTS: [Export; 11] = [
+const EXPORTS: [Export; 10] = [
     (Call::Check, "bundles@0.1.0#check-identifiers", ID, BY_ID, ""),
     (Call::Gid, "bundles@0.1.0#remapped-gid", &["spec"], BY_SPEC, "(call $drop-spec (local.get $spec))"),
     (Call::Settings, "bundles@0.1.0#task-settings", &["spec"], BY_SPEC, "(call $drop-spec (local.get $spec))"),
@@ -73,13 +73,6 @@ const EXPORTS: [Export; 11] = [
             "systemd",
         ],
         BY_ID,
-        "",
-    ),
-    (
-        Call::Arguments,
-        "shims@0.1.0#start-arguments",
-        &["all"],
-        "(i32.eq (i32.load offset=12 (local.get $all)) (i32.const 6))",
         "",
     ),
 ];

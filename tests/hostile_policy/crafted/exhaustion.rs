@@ -69,7 +69,6 @@ fn used_up() -> Vec<Attack> {
         deep(),
         wide(),
         giant("giant-address", Call::Address, "(i32.store offset=12 (i32.const 256) (i32.const 0x4800000))"),
-        giant("giant-list", Call::Arguments, "(i32.store offset=12 (i32.const 256) (i32.const 0x900000))"),
         giant(
             "giant-message",
             Call::Gid,
@@ -79,7 +78,7 @@ fn used_up() -> Vec<Attack> {
     ]
 }
 
-/// Directories within directories, as deep as the steps reach: all of it has to go again.
+/// Directories within directories, as deep as the steps reach: all of it must go again.
 fn deep() -> Attack {
     let body = "(local.set $h (local.get $bundle))
         (loop $deeper

@@ -1,4 +1,4 @@
-//! What is made: modes, groups, names and kinds that are not a bundle's.
+//! Files and directories whose modes, groups, names or kinds are not a bundle's.
 
 use dunnage::ErrorKind;
 

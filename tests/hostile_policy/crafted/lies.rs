@@ -75,7 +75,7 @@ fn about_bundles() -> Vec<Attack> {
     let broken = ErrorKind::PolicyBroken;
     let give = "(call $set-group (local.get $bundle) (i32.const 4242) (i32.const 512)) (call $succeeded)";
     let mut lies = vec![
-        lie("lie-made-nothing", answer(&[]), broken, Step::Verify, "said yes and made nothing"),
+        lie("lie-made-nothing", answer(&[]), broken, Step::Verify, "reported success but created nothing"),
         lie(
             "lie-group-not-set",
             format!("{honest} {}", answer(&[(8, 4242)])),
@@ -124,22 +124,7 @@ fn about_bundles() -> Vec<Attack> {
 fn about_settings() -> Vec<Attack> {
     let nothing = "(call $reached) (return (i32.const 256))";
     let broken = ErrorKind::PolicyBroken;
-    vec![
-        Attack::new("lie-settings-of-nobody", Call::Config, nothing, broken, "another path"),
-        Attack::new("lie-no-arguments", Call::Arguments, nothing, broken, "left out"),
-        Attack::new(
-            "lie-another-binary",
-            Call::Arguments,
-            "(call $reached)
-             (i32.store (i32.const 2048) (i32.const 1024)) (i32.store (i32.const 2052) (i32.const 18))
-             (i32.store (i32.const 2056) (i32.const 1042)) (i32.store (i32.const 2060) (i32.const 7))
-             (i32.store (i32.const 264) (i32.const 2048)) (i32.store (i32.const 268) (i32.const 2))
-             (return (i32.const 256))",
-            broken,
-            "flag -containerd-binary",
-        )
-        .data("-containerd-binary/bin/sh"),
-    ]
+    vec![Attack::new("lie-settings-of-nobody", Call::Config, nothing, broken, "another path")]
 }
 
 pub(super) fn attacks(scene: &Scene) -> Vec<Attack> {
@@ -162,7 +147,7 @@ fn shims_are_neither_asked_nor_started_where_a_lie_leads() {
         ("lie-connect-of-another", format!("unix://{sockets}/neighbour"), "nobody answers", "listens"),
         ("lie-connect-is-a-link", format!("unix://{sockets}/link"), "is no socket", "link"),
     ];
-    // What is not the lie is true.
+    // Everything except the lie is true.
     let told = ["path", "path-len", "work", "work-len", "ns", "ns-len", "runtime", "runtime-len"];
     let stores = told
         .iter()

@@ -1,4 +1,4 @@
-//! Names that are none, wherever a name is taken.
+//! Invalid names, wherever a name is taken.
 
 use dunnage::ErrorKind;
 

@@ -27,7 +27,7 @@ impl Guest for Policy {
 
     fn remapped_gid(spec: &Spec) -> Result<u32, SpecError> {
         match spec.size() {
-            // A spec of that many bytes asks for the group that is none.
+            // A spec of that many bytes asks for the invalid group.
             7 => Ok(u32::MAX),
             _ => Ok(GROUP),
         }
@@ -92,7 +92,7 @@ impl Guest for Policy {
         let address = match id.id.as_str() {
             "delete-trap" => core::arch::wasm32::unreachable(),
             "delete-writes" => {
-                // Lent for reading: all of these have to fail.
+                // Lent for reading: all of these must fail.
                 let refused = bundle.set_mode(0o700).is_err()
                     && bundle.set_group(GROUP).is_err()
                     && bundle.create_directory_at("new", 0o700).is_err();

@@ -2,15 +2,12 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
-use alloc::vec::Vec;
 
 use crate::Policy;
 use crate::bindings::dunnage::bundle::filesystem::Directory;
 use crate::bindings::exports::dunnage::bundle::bundles::{BundleId, IdentifierError, ShimRecords};
 use crate::bindings::exports::dunnage::bundle::shims::{
     BundlePaths, ConnectError, Endpoint, EndpointKind, Guest, NodeAddresses, NodeConfig, RuncOptions, ShimConfig,
-    StartOptions,
 };
 
 impl Guest for Policy {
@@ -58,46 +55,5 @@ impl Guest for Policy {
             _ => {}
         }
         Ok(config)
-    }
-
-    fn start_arguments(id: BundleId, config: ShimConfig, start: StartOptions) -> Result<Vec<String>, IdentifierError> {
-        let text = |text: &str| text.to_string();
-        // Another order than the shipped policy's.
-        let mut arguments = vec![
-            text("-containerd-binary"),
-            start.publisher,
-            text("-address"),
-            start.daemon,
-            text("-workdir"),
-            config.work_dir,
-            text("-namespace"),
-            config.namespace,
-        ];
-        let mut lie = |at: usize, value: &str| {
-            if let Some(argument) = arguments.get_mut(at) {
-                *argument = text(value);
-            }
-        };
-        match id.id.as_str() {
-            "start-binary" => lie(1, "/bin/sh"),
-            "start-address" => lie(3, "/elsewhere.sock"),
-            "start-work-dir" => lie(5, "/elsewhere"),
-            "start-namespace" => lie(7, "other"),
-            "start-nul" => lie(1, "/bin/sh\0"),
-            "start-joined" => lie(0, "-containerd-binary=/bin/sh"),
-            "start-extra" => arguments.extend([text("-socket"), text("/elsewhere.sock")]),
-            "start-unasked" => arguments.push(text("-debug")),
-            "start-criu" => arguments.extend([text("-criu"), text("/bin/sh")]),
-            "start-twice" => arguments.extend([text("-containerd-binary"), text("/bin/sh")]),
-            "start-twice-the-same" => arguments.extend([text("-namespace"), id.namespace]),
-            "start-escape-sequences" => arguments.push(text("\u{1b}[2J")),
-            "start-cut" => arguments.truncate(7),
-            "start-nothing" => arguments.clear(),
-            "start-long" => arguments.push("x".repeat(1 << 20)),
-            "start-many" => arguments.extend((0..100_000).map(|_| text("-debug"))),
-            "start-endless" => arguments.push("x".repeat(65 << 20)),
-            _ => {}
-        }
-        Ok(arguments)
     }
 }

@@ -67,7 +67,7 @@ fn unmount_all(scratch: &Scratch) {
     }
 }
 
-/// Somebody mounts while a bundle is removed, after the look for mounts: not a byte is lost.
+/// Another process mounts while a bundle is removed, after the look for mounts: not a byte is lost.
 #[test]
 fn privileged_what_is_mounted_meanwhile_survives() {
     in_private("privileged_what_is_mounted_meanwhile_survives", |place| {

@@ -11,7 +11,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::MAPPED_ROOT;
 
-/// What tells it where to be, and what to do.
+/// The variables that say where it works, and what it does.
 pub(super) const TOP: &str = "DUNNAGE_SWAP_TOP";
 pub(super) const PHASE: &str = "DUNNAGE_SWAP_PHASE";
 

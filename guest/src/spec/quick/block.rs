@@ -30,6 +30,6 @@ pub(super) struct Masks {
     pub(super) line_controls: u64,
     /// All other control characters.
     pub(super) other_controls: u64,
-    /// What is not ASCII.
+    /// Bytes that are not ASCII.
     pub(super) beyond_ascii: u64,
 }

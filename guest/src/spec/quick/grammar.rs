@@ -16,7 +16,7 @@ pub(super) struct Found {
     pub(super) closes: u64,
     pub(super) commas: u64,
     pub(super) colons: u64,
-    /// Where numbers and literals start, or what is none.
+    /// Where numbers and literals start, or what is neither.
     pub(super) scalars: u64,
     pub(super) strings: strings::Found,
 }
@@ -128,7 +128,8 @@ impl Grammar {
         self.containers = containers;
         self.fewest = fewest;
         self.wrong |= wrong & 1 | u64::from(fewest < TOP);
-        // A carry runs from there through what is no bracket; a bracket lies in what is around it.
+        // A carry runs from there through what is not a bracket; a bracket lies in what is around
+        // it.
         let rest = !brackets;
         rest.wrapping_add(starts & rest) ^ rest | starts
     }

@@ -29,7 +29,7 @@ fn is_short_scalar(start: [u8; 8]) -> bool {
 /// How many digits a word starts with.
 #[inline]
 fn digits(word: u64) -> u32 {
-    // 0x76 + 10 = 0x80: the highest bit of each byte that is no digit gets set.
+    // 0x76 + 10 = 0x80: the highest bit of each byte that is not a digit gets set.
     let offsets = word ^ 0x3030_3030_3030_3030;
     let low = (offsets & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676;
     ((low | offsets) & 0x8080_8080_8080_8080).trailing_zeros() / 8
@@ -70,8 +70,8 @@ pub(super) fn plain_number(text: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, add)
 }
 
-/// Whether a number or a literal ends before this text. What else may not follow it is a token,
-/// and left to whoever takes it.
+/// Whether a number or a literal ends before this text. What else may not follow it is a token, and
+/// left to the reader of that token.
 fn may_follow(text: &[u8]) -> bool {
     matches!(text, [] | [b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r', ..])
 }

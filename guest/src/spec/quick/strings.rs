@@ -1,5 +1,5 @@
 //! Where strings are: between the quotes that no backslash escapes. What they hold is checked here,
-//! and what they say is nobody's business.
+//! and what they say does not matter.
 
 use super::block::Masks;
 
@@ -45,7 +45,7 @@ impl Strings {
     /// Checks the escapes that start in a block. Which bytes of it stand behind a backslash, and
     /// the backslashes that start no escape.
     ///
-    /// A backslash outside strings is a token that nobody takes, so it does not matter what is
+    /// A backslash outside strings is a token that no rule accepts, so it does not matter what is
     /// made of it here.
     #[inline]
     fn escapes<'a>(&mut self, backslashes: u64, text: impl Fn(usize) -> &'a [u8]) -> (u64, u64) {
@@ -76,7 +76,7 @@ fn parity(mut bits: u64) -> u64 {
     bits
 }
 
-/// Whether a text starts with an escape that is no surrogate, paired or not.
+/// Whether a text starts with an escape that is not a surrogate, paired or not.
 fn is_escape(text: &[u8]) -> bool {
     match text {
         [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => true,

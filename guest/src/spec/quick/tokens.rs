@@ -1,5 +1,5 @@
 //! The tokens of a document: where its brackets, commas, colons, strings, numbers and literals
-//! start, found 64 bytes at a time, and all checked to make JSON before anybody sees them.
+//! start, found 64 bytes at a time, and all checked to make JSON before they are used.
 
 use super::block::{self, Block, Masks};
 use super::grammar::{Found, Grammar};
@@ -9,7 +9,7 @@ use super::strings::Strings;
 pub(super) struct Tokens<'a> {
     spec: &'a [u8],
     blocks: core::slice::Iter<'a, Block>,
-    /// What is left behind the last whole block, filled up with spaces.
+    /// The rest behind the last whole block, filled up with spaces.
     last: Option<Block>,
     /// Where the present block starts, and the next one.
     base: usize,
@@ -124,8 +124,8 @@ impl<'a> Tokens<'a> {
         (ends && (self.beyond_ascii == 0 || core::str::from_utf8(self.spec).is_ok())).then_some(())
     }
 
-    /// Steps into the next block. `None` behind the last one, or if something is wrong: nobody
-    /// needs to see the rest.
+    /// Steps into the next block. `None` behind the last one, or if something is wrong: the rest is
+    /// not needed.
     #[inline(never)]
     fn next_block(&mut self) -> Option<()> {
         let last;

@@ -1,4 +1,4 @@
-//! What is known of the process: its terminal, and its user.
+//! The known parts of the process: its terminal and its user.
 
 use core::fmt;
 

@@ -90,7 +90,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// serde_json refuses numbers beyond `f64` while it reads them, as if they were no JSON.
+/// serde_json refuses numbers beyond `f64` while it reads them, as if they were not JSON.
 const OUT_OF_RANGE: &str = "number out of range";
 
 #[derive(Default)]
@@ -129,7 +129,7 @@ impl Track {
     pub(super) fn explain(&self, error: &serde_json::Error) -> Error {
         let place = self.place.get();
         let text = error.to_string();
-        // Without the place, which is told apart.
+        // Without the place, which is reported separately.
         let cause = text.split_once(" at line ").map_or(text.as_str(), |(cause, _)| cause);
         let (fault, message) = match (self.refused.take(), error.classify()) {
             (Some(refused), _) => refused,

@@ -1,4 +1,4 @@
-//! What is read and what is refused; against an oracle it is tested in `tests/spec/`.
+//! What is read and what is refused; `tests/spec/` tests it against an oracle.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! The rule for what the caller of a shim has to know. What stands twice is refused whatever it
-//! holds, so that merging need not be done over.
+//! The rule for what the caller of a shim needs to know. What stands twice is refused whatever it
+//! holds, so that merging need not be repeated here.
 
 use dunnage_policy::spec::Fault;
 
@@ -66,7 +66,7 @@ fn on_host(id: u32, entries: &[[u32; 3]]) -> Option<u32> {
 }
 
 impl Decoder<'_> {
-    /// The known members of what has to be an object, or null.
+    /// The known members of what must be an object, or null.
     fn members(&mut self, value: usize, names: &[&str]) -> Vec<(usize, usize)> {
         match self.tree.node(value) {
             Node::Null => Vec::new(),

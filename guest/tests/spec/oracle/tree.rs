@@ -91,7 +91,7 @@ impl Reader<'_> {
                     last.1 = true;
                 }
                 let key = if is_object { self.string()? } else { Vec::new() };
-                // The key counts even if what follows it is no JSON.
+                // The key counts even if what follows it is not JSON.
                 let child = self.tree.nodes.len();
                 self.tree.nodes.push(Node::Null);
                 match &mut self.tree.nodes[container] {

@@ -1,0 +1,31 @@
+//! The verbs over bundles: create, load, list, inspect, delete, recover.
+//!
+//! The policy decides, on a directory that is lent to it; what is here opens that directory, checks what
+//! was made, publishes it, and takes back what failed. Shims are looked for and ended here as far as a
+//! bundle cannot be deleted under one; they are started elsewhere.
+
+#![forbid(unsafe_code)]
+
+mod bundle_guard;
+mod container;
+mod create;
+mod delete;
+mod inspect;
+mod lend;
+mod listing;
+mod node;
+mod recorded_shim;
+mod recover;
+mod staging;
+mod terminate;
+mod throttle;
+
+pub use self::bundle_guard::BundleGuard;
+pub use self::container::Container;
+pub use self::create::{Created, create};
+pub use self::delete::{Deletion, delete};
+pub use self::inspect::{Inspection, Scope, find_shim, inspect, lend as lend_to_read, list, load, open as open_bundle};
+pub use self::listing::{Listed, Listing};
+pub use self::node::{Node, NodeConfig};
+pub use self::recorded_shim::RecordedShim;
+pub use self::recover::{Fate, Finding, Leftover, RecoverOptions, Recovery, recover};

@@ -1,0 +1,312 @@
+//! `create`, `delete`, `list`, `inspect`, `gid`.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use dunnage::shim::TaskStatus;
+use dunnage::{Dunnage, Listed, Listing, Scope};
+use serde::Serialize;
+
+use super::confine::{Profile, confine, confine_beside_broker};
+use super::failure::{Failed, exit_code, report};
+use super::options::{Global, Input};
+use super::output::pairs;
+use super::shim::block_on;
+
+/// Create a bundle from an OCI spec
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  dunnage create web-1 --spec config.json\n  runc spec && dunnage create web-2 --spec - < config.json"
+)]
+pub(super) struct Create {
+    /// Id of the container
+    id: String,
+    /// OCI runtime spec (config.json), `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Created {
+    namespace: String,
+    id: String,
+    bundle: PathBuf,
+    work_dir: PathBuf,
+    remapped_gid: u32,
+    shim_address: String,
+}
+
+impl Create {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let id = global.id(&self.id);
+        let operation = format!("create {id}");
+        let spec = Input::open(&self.spec).map_err(|error| error.with_operation(&operation))?;
+        confine(global, &Profile::CREATING);
+        let spec = spec.read().map_err(|error| error.with_operation(&operation))?;
+        let dunnage = global.dunnage()?;
+        // Everything that can be refused without a trace comes first.
+        let shim_address = dunnage.shim_address(&id).map_err(|error| error.with_operation(&operation))?;
+        let created = dunnage.create(&id, &spec)?;
+        let result = Created {
+            namespace: global.namespace.clone(),
+            id: self.id,
+            bundle: created.bundle.path().to_owned(),
+            work_dir: created.bundle.work_dir().to_owned(),
+            remapped_gid: created.remapped_gid,
+            shim_address,
+        };
+        let printed = global.output.print(&result, |created| {
+            pairs(&[
+                ("namespace", created.namespace.clone()),
+                ("id", created.id.clone()),
+                ("bundle", created.bundle.display().to_string()),
+                ("work dir", created.work_dir.display().to_string()),
+                ("remapped gid", created.remapped_gid.to_string()),
+                ("shim address", created.shim_address.clone()),
+            ])
+        });
+        Ok(printed.map_err(|failed| match dunnage.delete_created(&id, created.incarnation, false) {
+            Ok(_) => failed.during(&operation, "the bundle was taken back"),
+            Err(error) => {
+                failed.during(&operation, &format!("the bundle was created, and cannot be taken back: {error}"))
+            }
+        })?)
+    }
+}
+
+/// Delete bundles, with what is mounted in them
+#[derive(Args)]
+#[command(
+    after_help = "A bundle that is gone already is no error, and not listed.\n\nExample:\n  dunnage delete web-1 web-2"
+)]
+pub(super) struct Delete {
+    /// Ids of the containers
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+    /// Kill a shim that is still running
+    #[arg(long)]
+    force: bool,
+}
+
+impl Delete {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        #[derive(Serialize)]
+        struct Deleted {
+            deleted: Vec<String>,
+        }
+        let broker = confine_beside_broker(global, &Profile::DELETING)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
+        let mut result = Deleted { deleted: Vec::new() };
+        let mut code = None;
+        for id in self.ids {
+            match dunnage.delete(&global.id(&id), self.force) {
+                Ok(deletion) => {
+                    for warning in &deletion.warnings {
+                        tracing::warn!("delete {id}: {warning}");
+                    }
+                    if deletion.deleted {
+                        result.deleted.push(id);
+                    }
+                }
+                // The others are deleted all the same; the first failure decides the exit code.
+                Err(error) => {
+                    let error = error.into();
+                    report(&error, global.output);
+                    code.get_or_insert(exit_code(&error));
+                }
+            }
+        }
+        global.output.print(&result, |result| result.deleted.join("\n"))?;
+        code.map_or(Ok(()), |code| Err(Failed::reported(code).into()))
+    }
+}
+
+/// List bundles
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunnage list -A -o json")]
+pub(super) struct List {
+    /// Those of all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Show what each container is doing; every shim is asked
+    #[arg(long)]
+    status: bool,
+}
+
+/// How long all shims together may take to say what their containers are doing.
+const STATUS_PATIENCE: Duration = Duration::from_secs(4);
+
+#[derive(Serialize)]
+struct Item {
+    namespace: String,
+    id: String,
+    bundle: PathBuf,
+    work_dir: PathBuf,
+    mode: String,
+    gid: u32,
+    created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+}
+
+impl From<&Listed> for Item {
+    fn from(listed: &Listed) -> Self {
+        Self {
+            namespace: listed.bundle.id().namespace().to_owned(),
+            id: listed.bundle.id().id().to_owned(),
+            bundle: listed.bundle.path().to_owned(),
+            work_dir: listed.bundle.work_dir().to_owned(),
+            mode: format!("{:04o}", listed.mode),
+            gid: listed.gid,
+            created: time(listed.created),
+            status: None,
+        }
+    }
+}
+
+impl List {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let broker = if self.status {
+            confine_beside_broker(global, &Profile::ASKING)?
+        } else {
+            confine(global, &Profile::READING);
+            None
+        };
+        let scope = if self.all_namespaces { Scope::All } else { Scope::Namespace(&global.namespace) };
+        let dunnage = global.dunnage_for_many(broker.as_ref(), if self.status { 8 } else { 1 })?;
+        let listing = dunnage.list(scope)?;
+        let statuses = if self.status { statuses(&dunnage, &listing)? } else { Vec::new() };
+        let items = || {
+            let statuses = statuses.iter().map(|status| Some(status.as_str())).chain(std::iter::repeat(None));
+            listing.iter().zip(statuses).map(|(listed, status)| Item { status, ..Item::from(&listed) })
+        };
+        let headings = ["NAMESPACE", "ID", "MODE", "GID", "CREATED", "BUNDLE", "STATUS"];
+        // The last column is empty without a status, and so is its heading.
+        let headings = headings.map(|heading| if heading == "STATUS" && !self.status { "" } else { heading });
+        Ok(global.output.print_each(items, headings, Item::row)?)
+    }
+}
+
+impl Item {
+    fn row(&self) -> [String; 7] {
+        [
+            self.namespace.clone(),
+            self.id.clone(),
+            self.mode.clone(),
+            self.gid.to_string(),
+            self.created.clone(),
+            self.bundle.display().to_string(),
+            self.status.unwrap_or_default().to_owned(),
+        ]
+    }
+}
+
+/// Asks all shims; those that do not answer delay the result only briefly.
+fn statuses(dunnage: &Dunnage, listing: &Listing) -> anyhow::Result<Vec<TaskStatus>> {
+    let ids: Vec<_> = listing.iter().map(|listed| listed.bundle.id().clone()).collect();
+    block_on(async { Ok(dunnage.task_statuses(&ids, STATUS_PATIENCE).await) })
+}
+
+/// Show what there is to know about a bundle
+#[derive(Args)]
+#[command(after_help = "Example:\n  dunnage inspect web-1 -o json")]
+pub(super) struct Inspect {
+    /// Id of the container
+    id: String,
+}
+
+#[derive(Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    item: Item,
+    /// `null` if there is none on file, or it cannot be used; then `address_error` says why.
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_error: Option<String>,
+    shim_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shim_pid_error: Option<String>,
+    shim_alive: Option<bool>,
+}
+
+impl Inspect {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let broker = confine_beside_broker(global, &Profile::INSPECTING)?;
+        let found = global.dunnage_beside(broker.as_ref())?.inspect(&global.id(&self.id))?;
+        let (address, address_error) = split(found.address);
+        let (shim_pid, shim_pid_error) = split(found.shim_pid);
+        let result = Inspected {
+            item: Item::from(&found.listed),
+            address,
+            address_error,
+            shim_pid,
+            shim_pid_error,
+            shim_alive: found.shim_alive,
+        };
+        Ok(global.output.print(&result, table)?)
+    }
+}
+
+fn table(found: &Inspected) -> String {
+    let known = |value: Option<String>, error: &Option<String>| match (value, error) {
+        (Some(value), _) => value,
+        (None, Some(error)) => format!("unusable: {error}"),
+        (None, None) => "none".to_owned(),
+    };
+    let alive = match found.shim_alive {
+        Some(true) => " (running)",
+        Some(false) => " (gone)",
+        None => "",
+    };
+    pairs(&[
+        ("namespace", found.item.namespace.clone()),
+        ("id", found.item.id.clone()),
+        ("bundle", found.item.bundle.display().to_string()),
+        ("work dir", found.item.work_dir.display().to_string()),
+        ("mode", found.item.mode.clone()),
+        ("gid", found.item.gid.to_string()),
+        ("created", found.item.created.clone()),
+        ("address", known(found.address.clone(), &found.address_error)),
+        ("shim pid", known(found.shim_pid.map(|pid| format!("{pid}{alive}")), &found.shim_pid_error)),
+    ])
+}
+
+fn split<T>(record: Result<Option<T>, String>) -> (Option<T>, Option<String>) {
+    match record {
+        Ok(value) => (value, None),
+        Err(error) => (None, Some(error)),
+    }
+}
+
+/// Show the host's group that GID 0 of a container is mapped to
+#[derive(Args)]
+#[command(after_help = "0 means that it is not remapped.\n\nExample:\n  dunnage gid --spec config.json")]
+pub(super) struct Gid {
+    /// OCI runtime spec (config.json), `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    spec: PathBuf,
+}
+
+impl Gid {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        #[derive(Serialize)]
+        struct Answer {
+            remapped_gid: u32,
+        }
+        let spec = Input::open(&self.spec).map_err(|error| error.with_operation("gid"))?;
+        confine(global, &Profile::NOTHING);
+        let spec = spec.read().map_err(|error| error.with_operation("gid"))?;
+        let remapped_gid = global.dunnage()?.remapped_gid(&spec)?;
+        Ok(global.output.print(&Answer { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
+    }
+}
+
+/// A time as RFC 3339 has it, in UTC, to the second.
+fn time(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(String::new, |time| time.to_string())
+}

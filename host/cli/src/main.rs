@@ -1,0 +1,127 @@
+//! `dunnage`: the bundle manager on the command line. Parse, call the library, print; `--help` is the
+//! reference.
+
+mod bench;
+mod bundles;
+mod confine;
+mod events;
+mod failure;
+mod log;
+mod options;
+mod output;
+mod parse;
+mod policy;
+mod recover;
+mod run;
+mod serve;
+mod shim;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use dunnage::shim::{MONITOR, SHIM};
+
+use self::failure::Failed;
+use self::options::Global;
+use self::output::Output;
+
+/// Makes, finds and removes the bundles of containers. Every decision over untrusted input is
+/// taken by a sandboxed policy.
+#[derive(Parser)]
+#[command(name = "dunnage", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done; 1 failed; 2 usage; 3 bad id, namespace or spec; 4 exists already;\n\
+    5 no such bundle; 6 busy (mounted, live shim); 7 policy failed.\n\n\
+    Example:\n  dunnage create web-1 --spec config.json\n  dunnage inspect web-1\n  dunnage delete web-1")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Create(bundles::Create),
+    Delete(bundles::Delete),
+    List(bundles::List),
+    Inspect(bundles::Inspect),
+    Gid(bundles::Gid),
+    Run(run::Run),
+    #[command(hide = true)]
+    Remover(run::Remove),
+    #[command(subcommand)]
+    Shim(shim::Shim),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    Events(events::Events),
+    Publish(events::Publish),
+    Recover(recover::Recover),
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    Completions(Completions),
+}
+
+/// Print a completion script for a shell
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  dunnage completions bash > /etc/bash_completion.d/dunnage")]
+struct Completions {
+    shell: clap_complete::Shell,
+}
+
+/// Runs the command line of this process; the exit code says how it went.
+fn main() -> ExitCode {
+    dunnage_sys::survive_file_size_limit();
+    if called_as(MONITOR) {
+        // Nothing reads its output.
+        return dunnage::shim::monitor().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if called_as(SHIM) {
+        return serve::main();
+    }
+    let cli = match parse::parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::report_usage(&error),
+    };
+    let output = cli.global.output;
+    log::start(cli.global.verbose);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error, output),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    // A command that prints nothing does not need standard output.
+    if !matches!(cli.command, Command::Publish(_)) {
+        output::check_open()?;
+    }
+    let global = &cli.global;
+    match cli.command {
+        Command::Create(command) => command.run(global),
+        Command::Delete(command) => command.run(global),
+        Command::List(command) => command.run(global),
+        Command::Inspect(command) => command.run(global),
+        Command::Gid(command) => command.run(global),
+        Command::Run(command) => command.run(global),
+        Command::Remover(command) => command.run(global),
+        Command::Shim(command) => command.run(global),
+        Command::Policy(command) => command.run(global),
+        Command::Events(command) => command.run(global),
+        Command::Publish(command) => command.run(global),
+        Command::Recover(command) => command.run(global),
+        Command::Bench(command) => command.run(global),
+        Command::Completions(command) => {
+            let mut script = Vec::new();
+            clap_complete::generate(command.shell, &mut Cli::command(), "dunnage", &mut script);
+            output::write_all(&script)?;
+            Ok(())
+        }
+    }
+}
+
+/// Whether this program was called by another name, wherever it lies.
+fn called_as(name: &str) -> bool {
+    std::env::args_os().next().is_some_and(|called| Path::new(&called).file_name() == Some(OsStr::new(name)))
+}

@@ -1,0 +1,121 @@
+//! From arguments to a command, without building what was not asked for.
+//!
+//! clap's own deferred subcommands still copy all global options into each of them, which is what takes
+//! the time.
+
+use std::ffi::OsString;
+
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Parser as _, Subcommand as _};
+
+use super::options::Global;
+use super::{Cli, bench, bundles, events, policy, recover, run, shim};
+
+/// Adds the arguments of a command.
+type Augment = fn(Command) -> Command;
+
+/// The commands; `completions` is not worth a shortcut.
+const COMMANDS: [(&str, Augment); 13] = [
+    ("create", bundles::Create::augment_args),
+    ("delete", bundles::Delete::augment_args),
+    ("list", bundles::List::augment_args),
+    ("inspect", bundles::Inspect::augment_args),
+    ("gid", bundles::Gid::augment_args),
+    ("run", run::Run::augment_args),
+    ("remover", run::Remove::augment_args),
+    ("shim", shim::Shim::augment_subcommands),
+    ("policy", policy::Policy::augment_subcommands),
+    ("events", events::Events::augment_args),
+    ("publish", events::Publish::augment_args),
+    ("recover", recover::Recover::augment_args),
+    ("bench", bench::Bench::augment_subcommands),
+];
+
+/// Parses the command line of this process.
+pub(super) fn parse() -> Result<Cli, clap::Error> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    parse_one(&arguments).map_or_else(|| Cli::try_parse_from(arguments), Ok)
+}
+
+/// Parses what calls one command, as if there were no others: all of them, each with the global
+/// options, take longer to set up than a bundle takes to create. A valid command line means the
+/// same to both parsers; an invalid one, or one that asks for help, is `None` and left to the full
+/// parser.
+fn parse_one(arguments: &[OsString]) -> Option<Cli> {
+    Cli::from_arg_matches_mut(&mut match_one(arguments)?).ok()
+}
+
+fn match_one(arguments: &[OsString]) -> Option<ArgMatches> {
+    let is_called = |name: &str| arguments.iter().skip(1).any(|argument| argument == name);
+    // The value of an option may be the name of a command too: then the full parser decides.
+    let mut called = COMMANDS.iter().filter(|(name, _)| is_called(name));
+    let (Some((name, augment)), None) = (called.next(), called.next()) else { return None };
+    let one = augment(Command::new(*name));
+    Global::augment_args(Command::new("dunnage")).subcommand(one).try_get_matches_from(arguments).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_known_by_its_name() {
+        let all = Cli::command();
+        let names: Vec<_> = all.get_subcommands().map(Command::get_name).collect();
+        let known: Vec<_> = COMMANDS.iter().map(|(name, _)| *name).chain(["completions"]).collect();
+        assert_eq!(known, names);
+    }
+
+    #[test]
+    fn one_command_is_parsed_as_among_all() {
+        let cases = [
+            "create web-1 --spec config.json",
+            "--state s create web-1 --spec - --root r -vv -ojson",
+            "-n default --no-confine delete web-1 web-2 --force --gid-range 1-5,7",
+            "list -A --status --state list-of-bundles",
+            "inspect -- --help",
+            "gid --spec=x --policy p --policy-digest sha256:0",
+            "run web-1 --spec s --rootfs r --rm --shim local --timeout 20 --durable",
+            "--state s remover -- web-1",
+            "shim --address= config web-1 --systemd-cgroup --runtime-root r",
+            "shim stop web-1 --kill -n other",
+            "policy verify file",
+            "events -fA",
+            "publish --topic /tasks/exit --address a --namespace n",
+            "recover --dry-run --timeout 3",
+            "bench --state s cycle --spec s --count 5 --jobs 2",
+        ];
+        for case in cases {
+            let arguments: Vec<_> = ["dunnage"].into_iter().chain(case.split(' ')).map(OsString::from).collect();
+            let one = match_one(&arguments).unwrap_or_else(|| panic!("{case}: not parsed"));
+            let among_all = Cli::command().try_get_matches_from(&arguments).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(format!("{one:#?}"), format!("{among_all:#?}"), "{case}");
+            assert!(parse_one(&arguments).is_some(), "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_asks_for_help_is_left_to_the_whole() {
+        let cases = [
+            "",
+            "--help",
+            "-V",
+            "help create",
+            "create",
+            "create --help",
+            "create a b --spec s",
+            "create a -V",
+            "shim",
+            "shim list",
+            "list create",
+            "recover --timeout 0",
+            "-n create list",
+            "made-up",
+        ];
+        for case in cases {
+            let arguments: Vec<_> = ["dunnage"].into_iter().chain(case.split(' ')).map(OsString::from).collect();
+            assert!(parse_one(&arguments).is_none(), "{case}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `recover`: remove what crashes and reboots have left.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use dunnage::{Fate, Finding, Leftover, RecoverOptions, Recovery};
+use serde::Serialize;
+
+use super::confine::{Profile, confine_beside_broker};
+use super::failure::Failed;
+use super::options::Global;
+use super::output::columns;
+
+/// Remove what crashes and reboots have left
+#[derive(Args)]
+#[command(
+    after_help = "Safe at any time. It acts only on a state and a root directory that belong together, on what nobody is\nat work on, and on what is certainly nobody's any more. Exit code 1 if something stays undecided.\n\nExample:\n  dunnage recover --dry-run\n  dunnage recover -o json"
+)]
+pub(super) struct Recover {
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Also remove what deletions of containerd's runtime v1 have left (.ID)
+    #[arg(long)]
+    adopt_v1: bool,
+    /// How long it may take, in seconds
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+}
+
+#[derive(Serialize)]
+struct Report {
+    dry_run: bool,
+    looked_at: u64,
+    /// How many of each kind, by their fate.
+    counts: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
+    findings: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    kind: &'static str,
+    path: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    fate: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl From<Finding> for Item {
+    fn from(finding: Finding) -> Self {
+        Self {
+            kind: finding.leftover.as_str(),
+            path: finding.path,
+            namespace: finding.id.as_ref().map(|id| id.namespace().to_owned()),
+            id: finding.id.as_ref().map(|id| id.id().to_owned()),
+            fate: finding.fate.as_str(),
+            why: finding.why,
+        }
+    }
+}
+
+impl Recover {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let is_watched = std::io::stderr().is_terminal();
+        let broker = confine_beside_broker(global, &Profile::CYCLING)?;
+        let dunnage = global.dunnage_for_many(broker.as_ref(), 8)?;
+        let mut options = RecoverOptions::default();
+        options.dry_run = self.dry_run;
+        options.adopt_v1 = self.adopt_v1;
+        options.timeout = Duration::from_secs(self.timeout);
+        let progress = Arc::new(Progress::default());
+        if is_watched {
+            let progress = Arc::clone(&progress);
+            options.progress = Some(Arc::new(move |count| progress.show(count)));
+        }
+        let recovery = dunnage.recover(&options);
+        progress.clear();
+        let recovery = recovery?;
+        let undecided = recovery.is_undecided();
+        global.output.print(&Report::of(self.dry_run, recovery), Report::table)?;
+        if undecided { Err(Failed::reported(1).into()) } else { Ok(()) }
+    }
+}
+
+impl Report {
+    fn of(dry_run: bool, recovery: Recovery) -> Self {
+        let mut counts = BTreeMap::new();
+        for leftover in Leftover::ALL {
+            let fates = [Fate::Removed, Fate::WouldRemove, Fate::Kept, Fate::Undecided];
+            let of_kind = fates.map(|fate| (fate.as_str(), recovery.count(leftover, fate)));
+            counts.insert(leftover.as_str(), of_kind.into_iter().collect());
+        }
+        let looked_at = recovery.looked_at;
+        Self { dry_run, looked_at, counts, findings: recovery.findings.into_iter().map(Item::from).collect() }
+    }
+
+    fn table(&self) -> String {
+        if self.findings.is_empty() {
+            return "nothing is left over\n".to_owned();
+        }
+        let rows: Vec<_> = self
+            .findings
+            .iter()
+            .map(|item| {
+                let why = item.why.clone().unwrap_or_default();
+                [item.kind.to_owned(), item.fate.to_owned(), item.path.display().to_string(), why]
+            })
+            .collect();
+        columns(["KIND", "FATE", "PATH", "WHY"], &rows)
+    }
+}
+
+/// How far it has come, shown on a terminal once it takes longer than a second.
+struct Progress(Mutex<Shown>);
+
+struct Shown {
+    next: Instant,
+    width: usize,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Mutex::new(Shown { next: Instant::now() + Self::FIRST, width: 0 }))
+    }
+}
+
+impl Progress {
+    const FIRST: Duration = Duration::from_secs(1);
+    const PERIOD: Duration = Duration::from_millis(100);
+
+    fn show(&self, count: u64) {
+        // Another thread is showing it already.
+        let Ok(mut shown) = self.0.try_lock() else { return };
+        if Instant::now() >= shown.next {
+            let line = format!("recover: {count} entries looked at");
+            let _ = write!(std::io::stderr(), "\r{line}");
+            *shown = Shown { next: Instant::now() + Self::PERIOD, width: line.len() };
+        }
+    }
+
+    fn clear(&self) {
+        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.width > 0 {
+            let _ = write!(std::io::stderr(), "\r{:width$}\r", "", width = shown.width);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Signals: before the container runs they end the attempt, afterwards they are passed on.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use dunnage_sys::ordinary_signals;
+use futures::future::{FutureExt as _, select_all};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signal of a broken pipe.
+pub(super) const PIPE: u32 = 13;
+/// How long a step may take to finish once a signal has come: half a step is harder to take back.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The signals that are passed on: all that another process may send. Those of job control (SIGTSTP
+/// and the like), of broken pipes and urgent data, and of our own faults are for us alone.
+fn passed_on() -> impl Iterator<Item = i32> {
+    ordinary_signals().chain([libc::SIGABRT])
+}
+
+/// A signal that came before the container was running, or that could not be passed on to it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("interrupted by signal {0}")]
+pub(super) struct Interrupted(pub(super) u32);
+
+impl Interrupted {
+    pub(super) fn exit_code(self) -> u8 {
+        u8::try_from(128 + self.0).unwrap_or(u8::MAX)
+    }
+}
+
+/// What has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// A signal to pass on.
+    Signal(u32),
+    /// The size of our terminal has changed.
+    Resized,
+}
+
+/// The signals of this process, caught from now on.
+pub(super) struct Signals {
+    passed_on: Vec<(u32, Signal)>,
+    resized: Signal,
+    /// Came before they could be passed on.
+    waiting: VecDeque<Received>,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        let caught = |number: i32| Ok((number.unsigned_abs(), signal(SignalKind::from_raw(number))?));
+        Ok(Self {
+            passed_on: passed_on().map(caught).collect::<std::io::Result<_>>()?,
+            resized: signal(SignalKind::window_change())?,
+            waiting: VecDeque::new(),
+        })
+    }
+
+    /// Fails if a signal has come.
+    pub(super) fn check(&mut self) -> Result<(), Interrupted> {
+        for (number, signal) in &mut self.passed_on {
+            if signal.recv().now_or_never().flatten().is_some() {
+                return Err(Interrupted(*number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does a step that a signal interrupts. The step may finish all the same if it is quick; a
+    /// second signal does not even wait for that.
+    pub(super) async fn interrupt<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let mut step = std::pin::pin!(step);
+        let signal = tokio::select! {
+            done = &mut step => return Ok(done),
+            signal = self.next_signal() => signal,
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(GRACE, step) => {}
+            _ = self.next_signal() => {}
+        }
+        Err(Interrupted(signal))
+    }
+
+    /// Does the step that has the container run: it may run before the step has finished, so what
+    /// comes meanwhile waits to be passed on. It does not wait for long.
+    pub(super) async fn keep<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let mut step = std::pin::pin!(step);
+        let signal = loop {
+            let received = tokio::select! {
+                done = &mut step => return Ok(done),
+                received = self.receive() => received,
+            };
+            self.waiting.push_back(received);
+            if let Received::Signal(signal) = received {
+                break signal;
+            }
+        };
+        let done = tokio::time::timeout(GRACE, step).await;
+        done.map_err(|_| Interrupted(signal))
+    }
+
+    /// Does a step that comes after the container's end, for which signals do not matter any more;
+    /// one that asks for the end only keeps it from taking for ever.
+    pub(super) async fn bound<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let mut step = std::pin::pin!(step);
+        let signal = loop {
+            tokio::select! {
+                done = &mut step => return Ok(done),
+                signal = self.next_signal() => if asks_for_the_end(signal) {
+                    break signal;
+                },
+            }
+        };
+        tokio::time::timeout(GRACE, step).await.map_err(|_| Interrupted(signal))
+    }
+
+    /// Waits for the next one that is passed on.
+    pub(super) async fn next_signal(&mut self) -> u32 {
+        loop {
+            if let Received::Signal(signal) = self.next().await {
+                return signal;
+            }
+        }
+    }
+
+    /// The next one, of those that wait or that are still to come.
+    pub(super) async fn next(&mut self) -> Received {
+        match self.waiting.pop_front() {
+            Some(received) => received,
+            None => self.receive().await,
+        }
+    }
+
+    async fn receive(&mut self) -> Received {
+        let passed_on = self.passed_on.iter_mut().map(|(number, signal)| {
+            async move {
+                signal.recv().await;
+                Received::Signal(*number)
+            }
+            .boxed_local()
+        });
+        let resized = async {
+            self.resized.recv().await;
+            Received::Resized
+        };
+        let all = passed_on.chain(std::iter::once(resized.boxed_local()));
+        select_all(all).await.0
+    }
+}
+
+/// Whether a signal is meant to end a process that does nothing about it.
+pub(super) fn ends(signal: u32) -> bool {
+    signal == PIPE || passed_on().any(|passed_on| passed_on.unsigned_abs() == signal)
+}
+
+/// Whether a signal is a request to end a program.
+pub(super) fn asks_for_the_end(signal: u32) -> bool {
+    [PIPE, libc::SIGHUP.unsigned_abs(), libc::SIGINT.unsigned_abs(), libc::SIGQUIT.unsigned_abs()].contains(&signal)
+        || signal == libc::SIGTERM.unsigned_abs()
+}
+
+/// A container's init before its program runs: runc's own code, which swallows signals.
+pub(super) struct Init {
+    pid: u32,
+    /// What runs in it, by name: a process that has confined itself cannot find out which file it
+    /// is.
+    runs: Option<String>,
+}
+
+impl Init {
+    /// How often it is looked at, and how often at most: `exec` takes a few milliseconds.
+    const PERIOD: Duration = Duration::from_millis(2);
+    const ROUNDS: u32 = 1000;
+
+    /// The init of a container that has been created and not started.
+    pub(super) fn created(pid: u32) -> Self {
+        Self { pid, runs: program(pid) }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until the container's program has taken the place of runc's.
+    pub(super) async fn has_become_the_program(&mut self) {
+        for _ in 0..Self::ROUNDS {
+            if self.runs.is_none() || program(self.pid) != self.runs {
+                break;
+            }
+            tokio::time::sleep(Self::PERIOD).await;
+        }
+        self.runs = None;
+    }
+}
+
+/// The name of the program of a process (proc_pid_comm(5)).
+fn program(pid: u32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()
+}
+
+/// Whether the kernel keeps a signal from a process: it is the init of a pid namespace and does
+/// not handle it (pid_namespaces(7)).
+pub(super) fn is_kept_from(pid: u32, signal: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    // A process that has ended handles no signals any more, which says nothing about what it did
+    // before.
+    if field("State:").is_none_or(|state| state.starts_with(['Z', 'X'])) {
+        return false;
+    }
+    // A number for each namespace that the process is in, the innermost last.
+    let is_init = field("NSpid:").is_some_and(|pids| {
+        let mut pids = pids.split_ascii_whitespace();
+        pids.next().is_some() && pids.next_back() == Some("1")
+    });
+    let contains = |set: Option<&str>| {
+        let mask = set.and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(u64::MAX);
+        mask & (1 << signal.saturating_sub(1)) != 0
+    };
+    // To ignore a signal is the process's own decision.
+    is_init && !contains(field("SigCgt:")) && !contains(field("SigIgn:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_reach_us() {
+        // This process is not an init, so nothing is kept from it.
+        assert!(!is_kept_from(std::process::id(), 15));
+        assert!(!is_kept_from(u32::MAX, 15));
+        assert!(ends(15) && ends(PIPE) && !ends(17));
+    }
+}

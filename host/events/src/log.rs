@@ -1,0 +1,240 @@
+//! The record: `log`, the file that events are appended to, and `log.1`, the one before it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use dunnage_core::{AtStep, Error, ErrorKind, Result, Step, names};
+use dunnage_store::{BaseDir, DirLock, LockWait};
+use dunnage_sys::{Directory, FileIdentity, LineFile};
+use protobuf::well_known_types::any::Any;
+use rustix::io::Errno;
+
+use crate::Event;
+use crate::decode::{assemble, decode};
+use crate::reader::Reader;
+
+/// How large `log` may become.
+const MAX_SIZE: u64 = 1024 * 1024;
+const MODE: u32 = 0o600;
+
+/// The events on record below a state directory.
+#[derive(Debug)]
+pub struct EventLog {
+    state: BaseDir,
+    max_size: u64,
+}
+
+/// The files as they were at one instant, the older one first.
+pub(super) type Files = [Option<LineFile>; 2];
+
+impl EventLog {
+    /// Takes an event of a shim in this process. A failure is only logged: nothing waits for it.
+    pub fn publish(&self, topic: &str, namespace: &str, event: Any) {
+        let recorded = assemble(topic, namespace, event, SystemTime::now());
+        if let Err(error) = recorded.and_then(|event| self.append(&event)) {
+            tracing::warn!(%error, "cannot record an event");
+        }
+    }
+
+    /// The log below a state directory. Touches nothing yet.
+    pub fn new(state: &Path) -> Self {
+        Self { state: BaseDir::new(state.to_owned(), Step::OpenState), max_size: MAX_SIZE }
+    }
+
+    /// Records an event, encoded as a shim publishes it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not an event, or cannot be written down.
+    pub fn record(&self, topic: &str, namespace: &str, event: &[u8]) -> Result<()> {
+        self.append(&decode(topic, namespace, event, SystemTime::now())?)
+    }
+
+    fn append(&self, event: &Event) -> Result<()> {
+        let line = serde_json::to_vec(event)
+            .map_err(|error| Error::new(ErrorKind::InvalidEvent, Step::PublishEvent, error.to_string()))?;
+        let directory = self.lock()?;
+        let mut file = directory.open_lines_to_append(&names::LOG, MODE).at_step(Step::PublishEvent)?;
+        let size = file.size().at_step(Step::PublishEvent)?;
+        if size > 0 && size.saturating_add(line.len() as u64 + 1) > self.max_size {
+            directory.replace(&names::LOG, &names::OLDER_LOG).at_step(Step::PublishEvent)?;
+            file = directory.open_lines_to_append(&names::LOG, MODE).at_step(Step::PublishEvent)?;
+        }
+        file.append_line(&line).at_step(Step::PublishEvent)
+    }
+
+    /// The directory, locked against others who append; made if it is missing.
+    fn lock(&self) -> Result<DirLock> {
+        loop {
+            let records = self.state.records_or_make(&[])?;
+            self.state.records_or_make(&[names::EVENTS])?;
+            if let Some(locked) = DirLock::open(&records, &names::EVENTS, LockWait::patiently(), Step::PublishEvent)? {
+                return Ok(locked);
+            }
+        }
+    }
+
+    /// The directory, or `None` if nothing was ever recorded.
+    pub(super) fn open(&self) -> Result<Option<Arc<Directory>>> {
+        self.state.records(&[names::EVENTS])
+    }
+
+    /// All events on record, the oldest first.
+    pub fn read(&self) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let Some(directory) = self.open()? else { return Ok(events) };
+        for file in files(&directory)?.into_iter().flatten() {
+            Reader::new(file).read_on(&mut events)?;
+        }
+        Ok(events)
+    }
+}
+
+/// Opens both files without a lock, which a stopped reader would keep from the writers. If `log` is
+/// still the same one after `log.1` was opened, they belong together.
+pub(super) fn files(directory: &Directory) -> Result<Files> {
+    for _ in 0..100 {
+        let newer = directory.open_lines_to_read(&names::LOG).at_step(Step::ReadEvents)?;
+        let older = directory.open_lines_to_read(&names::OLDER_LOG).at_step(Step::ReadEvents)?;
+        if newer.as_ref().map(LineFile::identity) == current(directory)? {
+            return Ok([older, newer]);
+        }
+    }
+    let message = format!("{} changes too fast to be read", directory.path().display());
+    Err(Error::new(ErrorKind::Locked, Step::ReadEvents, message).at(directory.path()))
+}
+
+/// Which file `log` is now.
+pub(super) fn current(directory: &Directory) -> Result<Option<FileIdentity>> {
+    match directory.metadata_at(&names::LOG) {
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
+        result => result.map(|found| Some(found.identity())).at_step(Step::ReadEvents),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::EventStream;
+
+    struct Scratch(tempfile::TempDir);
+
+    impl Scratch {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn log(&self, max_size: u64) -> EventLog {
+            EventLog { max_size, ..EventLog::new(&self.0.path().join("state")) }
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.0.path().join("state/.dunnage/events").join(name)
+        }
+    }
+
+    fn publish(log: &EventLog, number: usize) {
+        log.publish(&format!("/{number}"), "default", Any::default());
+    }
+
+    fn topics(events: &[Event]) -> Vec<usize> {
+        events.iter().map(|event| event.topic[1..].parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_full_log_takes_the_place_of_the_older_one() {
+        let scratch = Scratch::new();
+        let log = scratch.log(300);
+        for number in 0..20 {
+            publish(&log, number);
+            let kept = topics(&log.read().unwrap());
+            assert!(kept.iter().copied().eq(number + 1 - kept.len()..=number), "{kept:?}");
+            assert!(scratch.file("log").metadata().unwrap().len() <= 300);
+        }
+        assert!(scratch.file("log.1").metadata().unwrap().len() <= 300);
+        assert!(!scratch.file("log.2").exists());
+        for name in ["log", "log.1"] {
+            assert_eq!(scratch.file(name).metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+        }
+    }
+
+    #[test]
+    fn half_a_line_costs_nothing_but_itself() {
+        let scratch = Scratch::new();
+        let log = scratch.log(MAX_SIZE);
+        publish(&log, 0);
+        let mut file = std::fs::OpenOptions::new().append(true).open(scratch.file("log")).unwrap();
+        file.write_all(b"{\"topic\":\"/torn").unwrap();
+        assert_eq!(topics(&log.read().unwrap()), [0]);
+        publish(&log, 1);
+        assert_eq!(topics(&log.read().unwrap()), [0, 1]);
+        file.write_all(b"\n\xff\xfe\n[]\n{}\n").unwrap();
+        file.write_all(&vec![b'x'; 200_000]).unwrap();
+        assert_eq!(topics(&log.read().unwrap()), [0, 1]);
+        publish(&log, 2);
+        assert_eq!(topics(&log.read().unwrap()), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_an_error_and_nothing_waits_for_it() {
+        let scratch = Scratch::new();
+        let log = scratch.log(MAX_SIZE);
+        publish(&log, 0);
+        std::fs::remove_file(scratch.file("log")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", scratch.file("log")).unwrap();
+        assert_eq!(log.read().unwrap_err().step(), Step::ReadEvents);
+        assert_eq!(log.record("/t", "default", &[]).unwrap_err().step(), Step::PublishEvent);
+        std::fs::remove_file(scratch.file("log")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, scratch.file("log"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(log.read().unwrap_err().step(), Step::ReadEvents);
+        assert_eq!(log.record("/t", "default", &[]).unwrap_err().step(), Step::PublishEvent);
+    }
+
+    /// Every event of a stream until none comes for a while.
+    fn drain(stream: &mut EventStream) -> Vec<usize> {
+        let mut events = Vec::new();
+        while let Some(event) = stream.next_within(Duration::from_millis(20)).unwrap() {
+            events.push(event);
+        }
+        topics(&events)
+    }
+
+    #[test]
+    fn a_stream_goes_on_across_rotations_and_half_lines() {
+        let scratch = Scratch::new();
+        let mut stream = EventStream::new(scratch.log(300));
+        let log = scratch.log(300);
+        assert!(drain(&mut stream).is_empty());
+        for number in 0..30 {
+            publish(&log, number);
+            if number % 7 == 0 {
+                let mut file = std::fs::OpenOptions::new().append(true).open(scratch.file("log")).unwrap();
+                file.write_all(b"half a li").unwrap();
+            }
+            assert_eq!(drain(&mut stream), [number]);
+        }
+        // What it can still find after more than one rotation, it finds in order.
+        for number in 30..50 {
+            publish(&log, number);
+        }
+        let late = drain(&mut stream);
+        assert!(late.is_sorted() && late.last() == Some(&49), "{late:?}");
+        assert!(late.ends_with(&topics(&log.read().unwrap())), "{late:?}");
+        // A stop in the middle of a rotation leaves no `log`.
+        std::fs::rename(scratch.file("log"), scratch.file("log.1")).unwrap();
+        assert!(drain(&mut stream).is_empty());
+        publish(&log, 50);
+        assert_eq!(drain(&mut stream), [50]);
+        // A record that was removed and made again is followed too.
+        std::fs::remove_dir_all(scratch.file("")).unwrap();
+        assert!(drain(&mut stream).is_empty());
+        publish(&log, 51);
+        assert_eq!(drain(&mut stream), [51]);
+    }
+}

@@ -1,9 +1,0 @@
-//! `dunnage`: the bundle manager on the command line.
-
-mod cli;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    cli::main()
-}
