@@ -116,7 +116,7 @@ fn what_is_no_event_or_too_large_is_refused() {
     let scratch = Scratch::new();
     let mut large = any("x", &[]);
     large.extend(std::iter::repeat_n([0x1a, 0], 40_000).flatten());
-    for (event, why) in [(&large[..], "larger than 65536 bytes"), (&[0xff; 20][..], "it is no event")] {
+    for (event, why) in [(&large[..], "larger than 65536 bytes"), (&[0xff; 20][..], "it is not an event")] {
         let outcome = publish(&scratch, "/tasks/exit", "default", event).expect(3);
         assert!(outcome.stderr.starts_with("dunnage: publish an event: publish-event: "), "{outcome:?}");
         assert!(outcome.stderr.contains(why), "{outcome:?}");

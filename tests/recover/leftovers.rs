@@ -65,6 +65,28 @@ fn leftovers_go_and_bundles_stay() {
     assert_eq!(left, expected);
 }
 
+/// The very first creation was killed while it wrote which directories belong together.
+#[test]
+fn a_first_record_that_was_cut_short_goes() {
+    let scratch = Scratch::new();
+    let half = [scratch.state(), scratch.root()].map(|base| {
+        fs::create_dir(&base).unwrap();
+        let records = base.join(".dunnage");
+        fs::create_dir(&records).unwrap();
+        for directory in [&base, &records] {
+            fs::set_permissions(directory, PermissionsExt::from_mode(0o700)).unwrap();
+        }
+        let half = records.join(".pair.json.0123456789abcdef");
+        fs::write(&half, "{").unwrap();
+        half
+    });
+    recover(&scratch, &["--dry-run"]).expect(0);
+    assert!(half.iter().all(|path| path.exists()));
+    recover(&scratch, &[]).expect(0);
+    assert!(!half.iter().any(|path| path.exists()));
+    create(&scratch, "web-1");
+}
+
 #[test]
 fn what_somebody_is_at_work_on_stays() {
     let scratch = littered();

@@ -67,26 +67,31 @@ fn prepare(node: &Node, options: &RecoverOptions) -> Result<Option<PreviousBoot>
         Some(state) => DirLock::open(&state, &names::RECORDS, LockWait::patiently(), Step::Pair)?,
         None => None,
     };
+    let remove_unfinished = || match &lock {
+        Some(lock) if !options.dry_run => layout.remove_unfinished_records(lock),
+        Some(_) | None => Ok(()),
+    };
     match layout.pair_status()? {
-        PairStatus::Empty => Ok(None),
+        // The first of all creations may have been cut short while it wrote the first record.
+        PairStatus::Empty => remove_unfinished().map(|()| None),
         PairStatus::Unpaired(why) => {
             let error = Error::new(ErrorKind::NotPaired, Step::Pair, why);
             Err(error.note("nothing was changed; name the state and the root that belong together"))
         }
         // What it holds is of bundles that are gone with the old state.
-        PairStatus::StateIsNew => Ok(Some(PreviousBoot::default())),
+        PairStatus::StateIsNew => remove_unfinished().map(|()| Some(PreviousBoot::default())),
         PairStatus::Paired { boot_has_changed } => {
-            let Some(lock) = lock else { return Ok(Some(PreviousBoot::default())) };
+            let Some(lock) = &lock else { return Ok(Some(PreviousBoot::default())) };
             if options.dry_run {
                 let earlier =
-                    if boot_has_changed { PreviousBoot::all(&layout.state) } else { PreviousBoot::read(&lock) };
+                    if boot_has_changed { PreviousBoot::all(&layout.state) } else { PreviousBoot::read(lock) };
                 return earlier.map(Some);
             }
             if boot_has_changed {
-                layout.turn_boot(&lock, &boot)?;
+                layout.turn_boot(lock, &boot)?;
             }
-            layout.remove_unfinished_records(&lock)?;
-            PreviousBoot::read(&lock).map(Some)
+            layout.remove_unfinished_records(lock)?;
+            PreviousBoot::read(lock).map(Some)
         }
     }
 }
