@@ -145,7 +145,7 @@ fn shims_are_neither_asked_nor_started_where_a_lie_leads() {
             "socket",
         ),
         ("lie-connect-of-another", format!("unix://{sockets}/neighbour"), "nobody answers", "listens"),
-        ("lie-connect-is-a-link", format!("unix://{sockets}/link"), "is no socket", "link"),
+        ("lie-connect-is-a-link", format!("unix://{sockets}/link"), "is not a socket", "link"),
     ];
     // Everything except the lie is true.
     let told = ["path", "path-len", "work", "work-len", "ns", "ns-len", "runtime", "runtime-len"];
