@@ -74,7 +74,7 @@ fn a_first_record_that_was_cut_short_goes() {
         let records = base.join(".dunnage");
         fs::create_dir(&records).unwrap();
         for directory in [&base, &records] {
-            fs::set_permissions(directory, PermissionsExt::from_mode(0o700)).unwrap();
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
         }
         let half = records.join(".pair.json.0123456789abcdef");
         fs::write(&half, "{").unwrap();
