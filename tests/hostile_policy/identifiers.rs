@@ -22,7 +22,7 @@ fn place() -> (Scratch, Dunnage) {
 #[track_caller]
 fn assert_broken(error: &Error, what: &str) {
     assert_eq!(error.kind(), ErrorKind::PolicyBroken, "{what}: {error}");
-    assert!(error.to_string().contains("no name of a directory"), "{what}: {error}");
+    assert!(error.to_string().contains("not the name of a directory"), "{what}: {error}");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_binary_exits_with_7() {
             let mut command = scratch.command_of(Build::PolicyFile, hostile::options());
             let outcome = run(command.args(arguments), []);
             assert_eq!(outcome.code, Some(7), "{arguments:?}: {outcome:?}");
-            assert!(outcome.stderr.contains("no name of a directory"), "{arguments:?}: {outcome:?}");
+            assert!(outcome.stderr.contains("not the name of a directory"), "{arguments:?}: {outcome:?}");
             assert_eq!(scratch.tree(), before, "{arguments:?}");
         }
     }
