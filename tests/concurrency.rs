@@ -14,7 +14,7 @@ use dunnage_tests::{Scratch, run, scratch, specs};
 use rustix::fs::{FlockOperation, flock};
 
 /// Longer than any of this takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(500);
+const TEST_TIMEOUT: Duration = Duration::from_secs(500);
 
 /// In memory, where there is such a place: this is about order, not about disks.
 fn fast_scratch() -> Scratch {
@@ -84,7 +84,7 @@ fn contend(threads: usize, ids: usize, rounds: u32, managers: &[Dunnage]) {
 
 #[test]
 fn of_64_threads_one_creates_and_one_deletes_each_bundle() {
-    within(PATIENCE, "64 threads, 1,000 ids, 20 rounds", || {
+    within(TEST_TIMEOUT, "64 threads, 1,000 ids, 20 rounds", || {
         let scratch = fast_scratch();
         contend(64, 1000, 20, &[scratch.dunnage()]);
         assert_nothing_is_left(&scratch);
@@ -94,7 +94,7 @@ fn of_64_threads_one_creates_and_one_deletes_each_bundle() {
 /// Managers of one process know nothing of each other, as if they were several processes.
 #[test]
 fn several_managers_of_the_same_directories_agree() {
-    within(PATIENCE, "several managers", || {
+    within(TEST_TIMEOUT, "several managers", || {
         let scratch = fast_scratch();
         let managers: Vec<_> = (0..4).map(|_| scratch.dunnage()).collect();
         contend(16, 100, 5, &managers);
@@ -106,7 +106,7 @@ fn several_managers_of_the_same_directories_agree() {
 /// that comes and goes takes nothing from those that are at work.
 #[test]
 fn managers_that_come_and_go_leave_the_others_their_code() {
-    within(PATIENCE, "managers that come and go", || {
+    within(TEST_TIMEOUT, "managers that come and go", || {
         let scratch = fast_scratch();
         let decide = |dunnage: &Dunnage| assert_eq!(dunnage.remapped_gid(&specs::plain()).unwrap(), 0);
         let (first, second) = (scratch.dunnage(), scratch.dunnage());
@@ -136,7 +136,7 @@ fn managers_that_come_and_go_leave_the_others_their_code() {
 /// Without phases: creates and deletes of the same ids run into each other at every step.
 #[test]
 fn creates_and_deletes_of_the_same_ids_run_into_each_other() {
-    within(PATIENCE, "creates against deletes", || {
+    within(TEST_TIMEOUT, "creates against deletes", || {
         let scratch = fast_scratch();
         let dunnage = scratch.dunnage();
         let (created, deleted) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -170,7 +170,7 @@ fn creates_and_deletes_of_the_same_ids_run_into_each_other() {
 /// A reader sees a complete bundle, or none.
 #[test]
 fn nobody_ever_sees_half_a_bundle() {
-    within(PATIENCE, "looking on", || {
+    within(TEST_TIMEOUT, "looking on", || {
         let scratch = fast_scratch();
         let dunnage = scratch.dunnage();
         let done = AtomicBool::new(false);
@@ -212,7 +212,7 @@ fn nobody_ever_sees_half_a_bundle() {
 #[test]
 fn of_several_processes_one_creates_and_one_deletes_each_bundle() {
     binary::path(Build::Default);
-    within(PATIENCE, "several processes", || {
+    within(TEST_TIMEOUT, "several processes", || {
         let scratch = fast_scratch();
         let ids: Vec<String> = (0..20).map(|number| format!("web-{number}")).collect();
         let spec = specs::data("plain.json");
@@ -253,7 +253,7 @@ fn narrow(builder: Builder, calls: u32) -> Dunnage {
 /// bundle with an address on file takes two calls of the policy to delete.
 #[test]
 fn calls_that_wait_for_a_bundle_are_in_nobodys_way() {
-    within(PATIENCE, "calls in each other's way", || {
+    within(TEST_TIMEOUT, "calls in each other's way", || {
         let scratch = fast_scratch();
         let dunnage = narrow(scratch.builder(), 1);
         let id = scratch::id("web");
@@ -278,7 +278,7 @@ fn calls_that_wait_for_a_bundle_are_in_nobodys_way() {
 /// Waiting for another call is not the policy's fault: it does not count against its time.
 #[test]
 fn waiting_for_a_bundle_is_not_the_policys_time() {
-    within(PATIENCE, "waiting for a lock", || {
+    within(TEST_TIMEOUT, "waiting for a lock", || {
         let scratch = Scratch::new();
         let mut limits = Limits::default();
         limits.time = Duration::from_millis(200);
@@ -310,7 +310,7 @@ fn waiting_for_a_bundle_is_not_the_policys_time() {
 /// A call that never ends does not block others for ever: exit code 6, kind "locked".
 #[test]
 fn a_bundle_that_somebody_never_lets_go_of_is_reported_as_locked() {
-    within(PATIENCE, "a lock that is never given back", || {
+    within(TEST_TIMEOUT, "a lock that is never given back", || {
         let scratch = Scratch::new();
         let dunnage = scratch.dunnage();
         assert!(create(&dunnage, &scratch::id("web"), &specs::plain()));

@@ -11,7 +11,7 @@ use dunnage_tests::{Outcome, Scratch, run};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const EVENT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A field of bytes of a protobuf message, shorter than 16 KiB.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -181,7 +181,7 @@ fn reading_writes_nothing() {
     publish(&scratch, "/tasks/exit", "default", &exit("a", "a", 1)).expect(0);
     let before = scratch.tree();
     assert_eq!(events(&scratch, &[]).len(), 1);
-    assert_eq!(stream.next_within(PATIENCE).unwrap().unwrap().topic, "/tasks/exit");
+    assert_eq!(stream.next_within(EVENT_TIMEOUT).unwrap().unwrap().topic, "/tasks/exit");
     assert_eq!(scratch.tree(), before);
 }
 
@@ -235,12 +235,12 @@ impl Following {
 
     #[track_caller]
     fn next(&self) -> Value {
-        self.lines.recv_timeout(PATIENCE).expect("an event")
+        self.lines.recv_timeout(EVENT_TIMEOUT).expect("an event")
     }
 
     fn end(&mut self) -> Option<i32> {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < EVENT_TIMEOUT {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }

@@ -276,9 +276,9 @@ fn privileged_mounts_on_rootfs_are_unmounted_whatever_is_hidden() {
 }
 
 /// A process whose working directory is the bundle, as a shim's is.
-struct Shim(Child);
+struct ShimProcess(Child);
 
-impl Shim {
+impl ShimProcess {
     fn of(bundle: &Path) -> Self {
         let mut cat = Command::new("cat");
         let child = cat.current_dir(bundle).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat");
@@ -287,7 +287,7 @@ impl Shim {
     }
 }
 
-impl Drop for Shim {
+impl Drop for ShimProcess {
     fn drop(&mut self) {
         self.0.kill().expect("kill");
         self.0.wait().expect("wait");
@@ -301,7 +301,7 @@ fn without_pidfd_open_a_bundle_with_a_shim_is_not_deleted() {
     for errno in [libc::ENOSYS, libc::EPERM] {
         let hidden = Hidden::calls("pidfd_open", errno, &[libc::SYS_pidfd_open]);
         run_without(&hidden, &scratch, &["create", "web-1", "--spec", &plain()]).expect(0);
-        let shim = Shim::of(&scratch.bundle("web-1"));
+        let shim = ShimProcess::of(&scratch.bundle("web-1"));
         let before = scratch.tree();
         for force in [&["--force"][..], &[]] {
             let outcome = run_without(&hidden, &scratch, &[&["delete", "web-1"], force].concat());
@@ -343,7 +343,7 @@ fn without_landlock_everything_works_and_is_told() {
         let scratch = Scratch::new();
         let hidden = Hidden::calls("landlock", errno, &calls);
         let shown = run_without(&hidden, &scratch, &["policy", "inspect", "-o", "json"]).expect(0).json();
-        assert!(shown["confinement"].to_string().contains("this kernel has no Landlock"), "{errno}: {shown}");
+        assert!(shown["confinement"].to_string().contains("this kernel does not support Landlock"), "{errno}: {shown}");
         for arguments in
             [&["create", "web-1", "--spec", &plain()][..], &["list"], &["inspect", "web-1"], &["delete", "web-1"]]
         {

@@ -138,7 +138,7 @@ fn code(krate: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(krate).expect("a directory of sources") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
-        if name.starts_with("tests") || name.starts_with("broker_tests") {
+        if name.starts_with("tests") {
             continue;
         }
         if path.is_dir() {
@@ -184,6 +184,9 @@ fn privileged_calls_are_made_by_sys_alone() {
         let mut files = Vec::new();
         code(&krate, &mut files);
         for (file, code) in files {
+            assert!(!code.contains("rustix::{"), "{file}: one `use` for each module of rustix, for this test");
+            let calls = libc_calls(&code);
+            assert!(calls.is_empty(), "{file} calls libc itself: {calls:?}");
             let name = file.split('/').nth(1).unwrap_or_default();
             let allowed = ALLOWED.iter().filter(|(krate, _)| *krate == name).flat_map(|(_, items)| items.iter());
             for item in rustix_items(&code) {
@@ -200,6 +203,49 @@ fn privileged_calls_are_made_by_sys_alone() {
     }
     starters.sort();
     assert_eq!(starters, STARTERS);
+}
+
+/// The functions of libc that are called; types and constants are none.
+fn libc_calls(code: &str) -> Vec<&str> {
+    let names = code.match_indices("libc::").map(|(at, prefix)| &code[at + prefix.len()..]);
+    names
+        .filter_map(|rest| rest.split_once('('))
+        .map(|(name, _)| name)
+        .filter(|name| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        })
+        .collect()
+}
+
+/// Not even in words: what a crate is for must make sense without those above it.
+#[test]
+fn no_crate_names_a_higher_one() {
+    for (number, floor) in FLOORS.iter().enumerate() {
+        for krate in *floor {
+            let Some(directory) = krate.strip_prefix("dunnage-").filter(|name| *name != "policy-artifact") else {
+                continue;
+            };
+            let mut files = Vec::new();
+            code(&repository().join("host").join(directory).join("src"), &mut files);
+            for (file, code) in files {
+                for higher in
+                    FLOORS.iter().skip(number + 1).flat_map(|floor| floor.iter()).filter(|name| **name != "dunnage")
+                {
+                    for name in [(*higher).to_owned(), higher.replace('-', "_")] {
+                        let named = code.match_indices(&name).any(|(at, name)| {
+                            !code[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '-' || c == '_')
+                        });
+                        assert!(!named, "{file} names {higher}, which is above it");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn calls_of_libc_are_found() {
+    assert_eq!(libc_calls("libc::umount2(a); libc::SIGTERM (x) libc::c_int, f(libc::SIGHUP)"), ["umount2"]);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn pid<D: Directory>(bundle: &D) -> Result<Option<u32>, Fault<D::Error>> {
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     match digits.parse::<u32>() {
         Ok(pid @ 1..=MAX_PID) if plain => Ok(Some(pid)),
-        _ => Err(Fault::Malformed("it is no process id".into())),
+        _ => Err(Fault::Malformed("it is not a process id".into())),
     }
 }
 
@@ -90,7 +90,7 @@ fn text<D: Directory>(bundle: &D, name: &str) -> Result<Option<String>, Fault<D:
             Ok(text) => Ok(Some(text)),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                Err(Fault::Malformed(format!("it is not UTF-8 from byte {at} on")))
+                Err(Fault::Malformed(format!("it is not UTF-8, starting at byte {at}")))
             }
         },
     }

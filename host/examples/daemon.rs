@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     println!("created {} for group {}", created.bundle.path().display(), created.remapped_gid)
                 }
                 // What an earlier run has left: the daemon takes it over.
-                Err(error) if error.kind() == ErrorKind::Exists => println!("{id} exists already"),
+                Err(error) if error.kind() == ErrorKind::Exists => println!("{id} already exists"),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -9,37 +9,37 @@ use super::{good, refuse};
 fn bad_identifiers() -> Vec<(String, &'static str)> {
     let mut bad: Vec<(String, &str)> = [
         ("", "it is empty"),
-        (".", "'.' may not stand at position 0"),
-        ("..", "'.' may not stand at position 0"),
-        (".x", "'.' may not stand at position 0"),
-        ("-x", "'-' may not stand at position 0"),
-        ("_x", "'_' may not stand at position 0"),
-        ("a/b", "'/' may not stand at position 1"),
-        ("/", "'/' may not stand at position 0"),
-        ("/etc", "'/' may not stand at position 0"),
-        ("../x", "'.' may not stand at position 0"),
-        ("a..b", "'.' may not stand at position 2"),
-        ("a/../../b", "'/' may not stand at position 1"),
-        ("a._b", "'_' may not stand at position 2"),
+        (".", "'.' is not allowed at position 0"),
+        ("..", "'.' is not allowed at position 0"),
+        (".x", "'.' is not allowed at position 0"),
+        ("-x", "'-' is not allowed at position 0"),
+        ("_x", "'_' is not allowed at position 0"),
+        ("a/b", "'/' is not allowed at position 1"),
+        ("/", "'/' is not allowed at position 0"),
+        ("/etc", "'/' is not allowed at position 0"),
+        ("../x", "'.' is not allowed at position 0"),
+        ("a..b", "'.' is not allowed at position 2"),
+        ("a/../../b", "'/' is not allowed at position 1"),
+        ("a._b", "'_' is not allowed at position 2"),
         ("x.", "ends with a separator"),
         ("x-", "ends with a separator"),
-        ("new\nline", "'\\n' may not stand at position 3"),
-        ("x\n", "'\\n' may not stand at position 1"),
-        ("x\r", "'\\r' may not stand at position 1"),
-        ("a b", "' ' may not stand at position 1"),
-        ("a\\b", "'\\\\' may not stand at position 1"),
-        ("\u{1b}[31mred", "'\\u{1b}' may not stand at position 0"),
-        ("a\u{202e}b", "may not stand at position 1"),
-        ("ä", "'ä' may not stand at position 0"),
-        ("x\u{ff0f}y", "may not stand at position 1"),
-        ("a\u{0}b", "'\\0' may not stand at position 1"),
-        ("\u{0}", "'\\0' may not stand at position 0"),
+        ("new\nline", "'\\n' is not allowed at position 3"),
+        ("x\n", "'\\n' is not allowed at position 1"),
+        ("x\r", "'\\r' is not allowed at position 1"),
+        ("a b", "' ' is not allowed at position 1"),
+        ("a\\b", "'\\\\' is not allowed at position 1"),
+        ("\u{1b}[31mred", "'\\u{1b}' is not allowed at position 0"),
+        ("a\u{202e}b", "is not allowed at position 1"),
+        ("ä", "'ä' is not allowed at position 0"),
+        ("x\u{ff0f}y", "is not allowed at position 1"),
+        ("a\u{0}b", "'\\0' is not allowed at position 1"),
+        ("\u{0}", "'\\0' is not allowed at position 0"),
     ]
     .map(|(text, words)| (text.to_owned(), words))
     .to_vec();
-    bad.push(("x".repeat(77), "it has 77 bytes, and 76 are the most"));
-    bad.push(("x".repeat(100_000), "it has 100000 bytes, and 76 are the most"));
-    bad.push(("ä".repeat(39), "it has 78 bytes, and 76 are the most"));
+    bad.push(("x".repeat(77), "it has 77 bytes, but at most 76 are allowed"));
+    bad.push(("x".repeat(100_000), "it has 100000 bytes, but at most 76 are allowed"));
+    bad.push(("ä".repeat(39), "it has 78 bytes, but at most 76 are allowed"));
     bad
 }
 

@@ -31,7 +31,7 @@ fn a_config_json_link_that_was_planted_is_never_written_through() {
     fs::create_dir(&bundle).unwrap();
     symlink(victim.join("file"), bundle.join("config.json")).unwrap();
     symlink(&victim, bundle.join("rootfs")).unwrap();
-    refuse(&scratch, &mut scratch.command(["create", "web", "--spec", &good()]), &[], 4, &["exists already"]);
+    refuse(&scratch, &mut scratch.command(["create", "web", "--spec", &good()]), &[], 4, &["already exists"]);
     untouched(&victim);
 
     assert_eq!(scratch.run(["delete", "web"]).expect(0).stdout, "web\n");
@@ -82,7 +82,7 @@ fn privileged_a_bundle_of_somebody_else_is_refused() {
     for line in lines {
         refuse(&scratch, &mut scratch.command(line), &[], 1, &words);
     }
-    refuse(&scratch, &mut scratch.command(["create", "web", "--spec", &good()]), &[], 4, &["exists already"]);
+    refuse(&scratch, &mut scratch.command(["create", "web", "--spec", &good()]), &[], 4, &["already exists"]);
     // Giving it back to its owner solves the problem.
     chown(&bundle, Some(0), Some(0)).unwrap();
     scratch.run(["delete", "web"]).expect(0);

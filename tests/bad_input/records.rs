@@ -18,10 +18,14 @@ const PLANTS: [(&str, Plant, &str); 12] = [
     ("link to a file", |path| symlink("/etc/passwd", path).expect("a link"), "symbolic link"),
     ("dangling link", |path| symlink("nowhere", path).expect("a link"), "symbolic link"),
     ("link to itself", |path| symlink(path.file_name().expect("a name"), path).expect("a link"), "symbolic link"),
-    ("fifo", |path| assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success()), "no regular file"),
+    (
+        "fifo",
+        |path| assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success()),
+        "not a regular file",
+    ),
     ("directory", |path| fs::create_dir(path).expect("a directory"), "is a directory"),
     ("full directory", |path| fs::create_dir_all(path.join("a/b")).expect("a directory"), "is a directory"),
-    ("socket", |path| drop(UnixListener::bind(path).expect("a socket")), "no regular file"),
+    ("socket", |path| drop(UnixListener::bind(path).expect("a socket")), "not a regular file"),
     ("1 GiB", |path| File::create(path).expect("a file").set_len(1 << 30).expect("a length"), "too large"),
     ("4097 bytes", |path| fs::write(path, "x".repeat(4097)).expect("a file"), "too large"),
     ("empty", |path| fs::write(path, "").expect("a file"), ""),
@@ -100,7 +104,7 @@ fn an_address_that_names_something_else_is_never_used() {
         }
         let deleted = scratch.run(["delete", "web"]).expect(0);
         assert_eq!(deleted.stdout, "web\n");
-        assert!(deleted.stderr.contains("stays") || deleted.stderr.contains("address cannot"), "{deleted:?}");
+        assert!(deleted.stderr.contains("was not removed") || deleted.stderr.contains("address cannot"), "{deleted:?}");
     }
     assert_eq!(fs::read("/etc/passwd").unwrap(), passwd);
 }
@@ -123,6 +127,6 @@ fn a_fifo_with_a_silent_writer_is_not_waited_for() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let _both_ends = File::options().read(true).write(true).open(&fifo).unwrap();
     let outcome = scratch.run(["shim", "connect-address", "web"]);
-    check_form(&outcome, 1, &["no regular file"]);
+    check_form(&outcome, 1, &["not a regular file"]);
     assert_eq!(scratch.run(["delete", "web"]).expect(0).stdout, "web\n");
 }

@@ -56,8 +56,8 @@ fn bad_specs() -> Vec<(Vec<u8>, &'static [&'static str])> {
         (b"{\"linux\":{\"GIDMappings\":[]}}", &["\"GIDMappings\" is linux.gidMappings to Go"]),
         ("{\"linux\":{\"gidMapping\u{17f}\":[]}}".as_bytes(), &["\\u{17f}", "linux.gidMappings to Go"]),
         (b"{\"linux\":{\"gidMappings\":[{\"hostid\":7}]}}", &["\"hostid\" is linux.gidMappings[0].hostID to Go"]),
-        (b"{\"linux\":{},\"linux\":{}}", &["linux stands twice"]),
-        (b"{\"linux\":{\"gidMappings\":[{\"size\":1,\"size\":1}]}}", &["gidMappings[0].size stands twice"]),
+        (b"{\"linux\":{},\"linux\":{}}", &["linux appears twice"]),
+        (b"{\"linux\":{\"gidMappings\":[{\"size\":1,\"size\":1}]}}", &["gidMappings[0].size appears twice"]),
         (b"{\"linux\":{\"gidMappings\":[{\"hostID\":4294967295}]}}", &["gidMappings[0].hostID is 4294967295"]),
     ];
     let mut bad: Vec<_> = text.into_iter().map(|(text, words)| (text.to_vec(), words)).collect();

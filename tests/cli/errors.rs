@@ -174,7 +174,7 @@ fn a_policy_that_cannot_be_used_has_exit_code_7() {
     assert!(verify(hostile::POLICY, &zeros).contains("wrong digest"));
     assert!(verify(hostile::POLICY, "sha256:0").contains("64 hex digits"));
     assert!(verify(hostile::POLICY, &zeros[7..]).contains("sha256:"));
-    assert!(verify(garbage, garbage_digest).contains("no component"));
+    assert!(verify(garbage, garbage_digest).contains("not a component"));
     assert!(verify("/nonexistent.wasm", &zeros).contains("/nonexistent.wasm"));
 }
 

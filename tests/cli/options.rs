@@ -53,7 +53,7 @@ fn every_global_option_has_an_environment_variable() {
         }
     }
     let report = with(&[("DUNNAGE_NO_CONFINE", "1")], &["policy", "inspect"]).expect(0).stdout;
-    assert!(report.contains("not confined, as was asked for"), "{report}");
+    assert!(report.contains("not confined, as requested"), "{report}");
     let logged = with(&[("DUNNAGE_VERBOSE", "2")], &["list"]).expect(0);
     assert!(logged.stdout.contains("web"), "{logged:?}");
     // The command line wins.

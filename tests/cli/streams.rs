@@ -82,7 +82,7 @@ fn nothing_is_changed_when_standard_output_is_closed() {
 fn what_nobody_was_told_of_is_taken_back_where_it_can_be() {
     let scratch = Scratch::new();
     let outcome = shell(&scratch, ">/dev/full", &["create", "web", "--spec", &spec("plain.json")]).expect(1);
-    assert!(outcome.stderr.contains("the bundle was taken back"), "{outcome:?}");
+    assert!(outcome.stderr.contains("the bundle was removed again"), "{outcome:?}");
     assert!(!scratch.bundle("web").exists() && !scratch.work_dir("web").exists());
     scratch.run(["create", "web", "--spec", &spec("plain.json")]).expect(0);
     let outcome = shell(&scratch, ">/dev/full", &["delete", "web"]).expect(1);

@@ -33,12 +33,12 @@ fn confinement(arguments: &[&str]) -> String {
 
 #[test]
 fn policy_inspect_tells_what_is_in_force() {
-    let expected = if kernel_confines() { "process: confined by Landlock" } else { "has no Landlock" };
+    let expected = if kernel_confines() { "process: confined by Landlock" } else { "does not support Landlock" };
     assert!(confinement(&[]).contains(expected), "{}", confinement(&[]));
-    assert!(confinement(&["--no-confine"]).contains("not confined, as was asked for"));
+    assert!(confinement(&["--no-confine"]).contains("not confined, as requested"));
     let scratch = Scratch::new();
     let table = run(scratch.command(["policy", "inspect"]).env("DUNNAGE_NO_CONFINE", "true"), []).expect(0);
-    assert!(table.stdout.contains("not confined, as was asked for"), "{table:?}");
+    assert!(table.stdout.contains("not confined, as requested"), "{table:?}");
 }
 
 /// Confinement is not only reported but done, before anything is made.
@@ -149,6 +149,22 @@ fn specs_and_policies_come_from_elsewhere() {
     }
     let created = run(&mut scratch.command(["create", "piped", "--spec", "-"]), fs::read(plain()).unwrap());
     created.expect(0);
+}
+
+/// Without it a command would have to stay unconfined, or could not do its work.
+#[test]
+#[cfg_attr(not(has_strace), ignore = "needs strace")]
+fn without_its_broker_a_command_does_nothing() {
+    let scratch = Scratch::new();
+    run(&mut scratch.command(["create", "web-1", "--spec", &plain()]), []).expect(0);
+    let before = scratch.tree();
+    for arguments in [&["delete", "web-1"][..], &["delete", "--force", "web-1"], &["inspect", "web-1"], &["recover"]] {
+        let command = scratch.command(arguments);
+        let failed = run(&mut strace::traced(&command, ["--inject=socketpair:error=EMFILE"]), []).expect(1);
+        assert!(failed.stderr.contains("its broker cannot be started: Too many open files"), "{failed:?}");
+        assert_eq!(scratch.tree(), before, "{arguments:?}");
+    }
+    run(&mut scratch.command(["delete", "web-1"]), []).expect(0);
 }
 
 /// Undoing needs rights too.

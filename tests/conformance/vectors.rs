@@ -7,7 +7,7 @@ use dunnage_tests::{Scratch, specs};
 const CLASSES: [(&str, &str); 8] = [
     ("syntax", "not valid JSON"),
     ("folded", "to Go, which ignores case"),
-    ("duplicate", "stands twice"),
+    ("duplicate", "appears twice"),
     ("encoding", "not UTF-8"),
     ("surrogate", "half a surrogate pair"),
     ("number", "in plain digits"),

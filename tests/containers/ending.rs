@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// How long everything may take that was asked to end.
-const SOON: Duration = Duration::from_secs(20);
+const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Starts a container that says when it is ready.
 fn start(node: &Node, id: &str, script: &str, more: &[&str]) -> Child {
@@ -31,7 +31,7 @@ fn send(child: &Child, signal: Signal) {
 
 /// The exit code of what must end soon.
 fn code_soon(child: &mut Child) -> Option<i32> {
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + END_TIMEOUT;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().expect("a status") {
             return status.code();

@@ -65,7 +65,7 @@ fn privileged_old_shims_are_asked_and_stopped_if_that_is_allowed() {
         // Another process may have the address as well as a pid on file.
         fs::write(node.scratch.bundle("web").join("shim.pid"), std::process::id().to_string()).expect("shim.pid");
         let foreign = node.dunnage(["shim", "stop", "web", "--allow-legacy"]).expect(1);
-        assert!(foreign.stderr.contains("the shim on file is process"), "{foreign:?}");
+        assert!(foreign.stderr.contains("the recorded shim is process"), "{foreign:?}");
         fs::write(node.scratch.bundle("web").join("shim.pid"), shim.0.id().to_string()).expect("shim.pid");
         assert!(node.dunnage(["delete", "web"]).expect(6).stderr.contains("still running"));
         assert_eq!(node.dunnage(["inspect", "web", "-o", "json"]).expect(0).json()["shim_alive"], true);

@@ -49,7 +49,7 @@ fn privileged_a_container_without_a_shim_is_not_forgotten() {
     // A shim that does not come up, or one that looks for runc's state elsewhere.
     for arguments in [["--shim-binary", "/bin/false"], ["--runtime-root", "/elsewhere"]] {
         let refused = node.dunnage(["shim", "start", "web"].into_iter().chain(arguments)).expect(6);
-        assert!(refused.stderr.contains("without a shim"), "{refused:?}");
+        assert!(refused.stderr.contains("but has no shim"), "{refused:?}");
         assert!(node.dunnage(["delete", "web"]).expect(6).stderr.contains("still running"));
     }
     node.dunnage(["delete", "web", "--force"]).expect(0);

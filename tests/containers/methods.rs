@@ -13,13 +13,13 @@ use dunnage_tests::containers::{Base, Node, ShimKind, possible};
 use dunnage_tests::scratch::id;
 use rustix::process::{Pid, Signal, kill_process};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn block_on(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(work);
     // Tasks note what has ended.
-    runtime.shutdown_timeout(PATIENCE);
+    runtime.shutdown_timeout(STEP_TIMEOUT);
 }
 
 pub(crate) fn options(node: &Node) -> StartOptions {
@@ -116,7 +116,7 @@ fn privileged_every_method_answers() {
             drop(client);
             shim.remove().await.expect("remove the shim");
             if kind == ShimKind::Remote {
-                tokio::time::timeout(PATIENCE, async {
+                tokio::time::timeout(STEP_TIMEOUT, async {
                     while !ended.load(Ordering::SeqCst) {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
@@ -208,8 +208,8 @@ fn privileged_a_lost_connection_is_told() {
         }));
         let second = dunnage.connect_shim(&id("web"), options).await.expect("connect");
         assert_eq!((second.pid(), second.address()), (shim.pid(), shim.address()));
-        shim.stop(Stop::Kill, PATIENCE).await.expect("stop");
-        let told = tokio::task::spawn_blocking(move || closed.recv_timeout(PATIENCE)).await.expect("a thread");
+        shim.stop(Stop::Kill, STEP_TIMEOUT).await.expect("stop");
+        let told = tokio::task::spawn_blocking(move || closed.recv_timeout(STEP_TIMEOUT)).await.expect("a thread");
         told.expect("on_close is called");
         let error = second.client().shim_info().await.expect_err("it is gone");
         assert_eq!(error.kind(), ErrorKind::Shim, "{error}");
@@ -232,7 +232,7 @@ fn privileged_a_shim_that_does_not_end_is_told() {
         kill_process(pid, Signal::STOP).expect("stop it");
         let error = shim.stop(Stop::Ask, Duration::from_millis(200)).await.expect_err("it cannot end");
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-        assert!(error.to_string().contains("got SIGTERM and has not ended"), "{error}");
+        assert!(error.to_string().contains("received SIGTERM but did not exit"), "{error}");
         kill_process(pid, Signal::CONT).expect("let it go on");
     });
     dunnage.delete(&id("web"), true).expect("delete");

@@ -147,7 +147,7 @@ fn privileged_d4_a_stale_socket_is_taken_over_and_a_live_one_is_not() {
     let path = socket(&node);
     let owner = UnixListener::bind(&path).expect("a live owner");
     let failed = node.dunnage(["shim", "start", "web"]).expect(6);
-    assert!(failed.stderr.contains("somebody listens there"), "{failed:?}");
+    assert!(failed.stderr.contains("a process is listening there"), "{failed:?}");
     drop(owner);
     assert!(path.exists());
     node.dunnage(["shim", "start", "web"]).expect(0);
@@ -187,10 +187,10 @@ fn privileged_a_shim_that_does_not_come_up_leaves_nothing() {
         .collect::<Vec<_>>();
     for (binary, cause) in [
         ("/no/such/shim", "No such file or directory"),
-        ("/bin/true", "ended"),
-        ("/bin/false", "ended"),
+        ("/bin/true", "exited by itself"),
+        ("/bin/false", "exited by itself"),
         ("/etc/passwd", "Permission denied"),
-        (hanging.as_str(), "nobody answers"),
+        (hanging.as_str(), "no answer"),
     ] {
         let failed = node.dunnage(["shim", "start", "web", "--timeout", "1", "--shim-binary", binary]).expect(1);
         assert!(failed.stderr.contains(cause), "{binary}: {failed:?}");
@@ -226,7 +226,7 @@ fn privileged_who_does_not_answer_as_the_shim_is_not_taken_for_it() {
     put_on_file(&node, std::process::id());
     let info = ["shim", "info", "web", "--timeout", "1"];
     // There is nothing.
-    assert!(node.dunnage(info).expect(1).stderr.contains("there is no such socket"));
+    assert!(node.dunnage(info).expect(1).stderr.contains("the socket does not exist"));
     // It is not a socket.
     fs::write(&path, "data").expect("a file");
     assert!(node.dunnage(info).expect(1).stderr.contains("not a socket"));
@@ -234,10 +234,10 @@ fn privileged_who_does_not_answer_as_the_shim_is_not_taken_for_it() {
     // It accepts and never answers.
     let mute = UnixListener::bind(&path).expect("a mute one");
     let failed = node.dunnage(info).expect(1);
-    assert!(failed.stderr.contains("nobody answers"), "{failed:?}");
+    assert!(failed.stderr.contains("no answer"), "{failed:?}");
     drop(mute);
     // It is stale.
-    assert!(node.dunnage(info).expect(1).stderr.contains("nobody listens there"));
+    assert!(node.dunnage(info).expect(1).stderr.contains("no process is listening there"));
     fs::remove_file(&path).expect("remove");
     // Another user serves it.
     let mut stranger = Stranger::at(&path);
@@ -305,7 +305,10 @@ fn privileged_a_shim_goes_into_the_cgroup_it_is_given() {
     }
     let node = node_with_bundle();
     assert!(
-        node.dunnage(["shim", "start", "web", "--cgroup", "/no/such/cgroup"]).expect(1).stderr.contains("no cgroup")
+        node.dunnage(["shim", "start", "web", "--cgroup", "/no/such/cgroup"])
+            .expect(1)
+            .stderr
+            .contains("does not exist in any hierarchy")
     );
     node.dunnage(["shim", "start", "web", "--cgroup", "../x"]).expect(2);
     let hierarchy = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"]

@@ -2,19 +2,19 @@
 
 /// A kind of system call, with the errors that it is made to return.
 #[derive(Debug)]
-pub(crate) struct Kind {
+pub(crate) struct CallKind {
     /// As strace calls it.
     pub(crate) call: &'static str,
     /// As errno(3) calls them.
     pub(crate) errors: &'static [&'static str],
 }
 
-const fn kind(call: &'static str, errors: &'static [&'static str]) -> Kind {
-    Kind { call, errors }
+const fn kind(call: &'static str, errors: &'static [&'static str]) -> CallKind {
+    CallKind { call, errors }
 }
 
 /// `ENOSYS` is for calls that a kernel or a seccomp profile may hide and that programs do without.
-pub(crate) const KINDS: [Kind; 34] = [
+pub(crate) const KINDS: [CallKind; 34] = [
     kind("mkdirat", &["ENOSPC", "EIO", "EACCES", "EPERM", "EROFS"]),
     kind("openat", &["EIO", "EACCES", "EPERM", "EMFILE", "EROFS", "ENOSPC", "EINTR"]),
     kind("openat2", &["EIO", "EACCES", "EPERM", "EMFILE", "EROFS", "ENOSPC", "EINTR", "ENOSYS"]),

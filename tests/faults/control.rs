@@ -8,10 +8,10 @@ use dunnage_tests::strace;
 use crate::bundles::{Bundles, Case};
 use crate::recovery::Recover;
 use crate::shims::Start;
-use crate::sweep::{Extent, Report, Victim, sweep};
+use crate::sweep::{Extent, SweepReport, Victim, sweep};
 
 /// Tries a sabotaged command. Most of its points still pass, and some fail.
-fn try_sabotaged<V: Victim>(victim: &V, extent: Extent) -> Report {
+fn try_sabotaged<V: Victim>(victim: &V, extent: Extent) -> SweepReport {
     println!("the control: of what follows, some has to fail");
     let report = sweep(victim, extent);
     let total = report.total();
@@ -21,7 +21,7 @@ fn try_sabotaged<V: Victim>(victim: &V, extent: Extent) -> Report {
 
 /// Insists that a fault of some kind of call was found to do this harm.
 #[track_caller]
-fn expect_found(report: &Report, fault: &str, call: &str, harm: &str) {
+fn expect_found(report: &SweepReport, fault: &str, call: &str, harm: &str) {
     let at = format!(" {call} number ");
     let found = report.failures.iter().any(|failure| {
         let said = failure.split("; at [").next().unwrap_or(failure);

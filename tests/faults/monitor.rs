@@ -22,7 +22,7 @@ use crate::sweep::Victim;
 
 /// How long the command is held up, in milliseconds; longer if that was not enough.
 const HOLD_UPS: [u64; 3] = [300, 1000, 5000];
-const PATIENCE: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A shim is started, and stopped if it was.
 pub(crate) struct Monitor;
@@ -68,7 +68,7 @@ impl Victim for Monitor {
             return self.judge_plain(bed, struck);
         }
         // A monitor that cannot answer cannot say why.
-        let told = !struck.outcome.stderr.contains("it gave no answer");
+        let told = !struck.outcome.stderr.contains("it did not answer");
         message(&struck.outcome, &[1], struck.cause(point).filter(|_| told))?;
         not_started(bed)
     }
@@ -106,7 +106,7 @@ fn strike_monitor(bed: &Bed, hold_up: u64, point: Option<&Point>) -> (Struck, bo
     held_up.process_group(0);
     let log = bed.log.path().join("log");
     thread::scope(|scope| {
-        let started = scope.spawn(move || binary::run_within(PATIENCE, &mut held_up, []));
+        let started = scope.spawn(move || binary::run_within(COMMAND_TIMEOUT, &mut held_up, []));
         let tracer = (|| {
             let pid = waiting_monitor(bed, || started.is_finished())?;
             attach(pid, log.to_str().expect("UTF-8"), point)
@@ -144,7 +144,7 @@ fn attach(pid: u32, log: &str, point: Option<&Point>) -> Option<Child> {
     strace.args(["-f", "-q", "-y", "--detach-on=execve", "-o", log, &trace]).args(injection);
     strace.arg("-p").arg(pid.to_string()).stdin(Stdio::null()).stderr(Stdio::null());
     let mut tracer = strace.spawn().expect("strace");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + COMMAND_TIMEOUT;
     while Instant::now() < deadline {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let traced = status.lines().any(|line| line == format!("TracerPid:\t{}", tracer.id()));

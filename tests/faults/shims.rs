@@ -162,7 +162,7 @@ impl Victim for Run {
             Some(141) if lost => {}
             // The client of the shim keeps to itself why it lost the connection.
             _ => {
-                let told = !outcome.stderr.contains("the connection to the shim is lost");
+                let told = !outcome.stderr.contains("the connection to the shim was lost");
                 message(outcome, &[125], struck.cause(point).filter(|_| told))?;
             }
         }

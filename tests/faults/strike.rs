@@ -14,7 +14,7 @@ use dunnage_tests::strace;
 use crate::calls;
 
 /// How long a command may take under strace before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(30);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What happens at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +190,6 @@ pub(crate) fn strike(command: &Command, following: Following, log: &Path, point:
     let mut traced = strace::traced_exactly(command, options);
     // cargo sets it, and the loader would look for its libraries in a dozen directories.
     traced.env_remove("LD_LIBRARY_PATH").process_group(0);
-    let outcome = binary::run_within(PATIENCE, &mut traced, []);
+    let outcome = binary::run_within(COMMAND_TIMEOUT, &mut traced, []);
     Struck { outcome, log: Log::take(log) }
 }

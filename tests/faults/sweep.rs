@@ -123,12 +123,12 @@ const KILL: &str = "kill";
 
 /// The points of a command.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub(crate) struct SweepReport {
     pub(crate) by_call: BTreeMap<(&'static str, &'static str), Tally>,
     pub(crate) failures: Vec<String>,
 }
 
-impl Report {
+impl SweepReport {
     pub(crate) fn total(&self) -> Tally {
         let mut total = self.total_of(ERROR);
         total.add(self.total_of(KILL));
@@ -184,10 +184,10 @@ impl Report {
 }
 
 /// Tries the points of a command.
-pub(crate) fn sweep<V: Victim>(victim: &V, extent: Extent) -> Report {
+pub(crate) fn sweep<V: Victim>(victim: &V, extent: Extent) -> SweepReport {
     let census = census(victim);
     let points: Vec<_> = [false, true].into_iter().flat_map(|killing| extent.points(&census, killing)).collect();
-    let (next, report) = (AtomicUsize::new(0), Mutex::new(Report::default()));
+    let (next, report) = (AtomicUsize::new(0), Mutex::new(SweepReport::default()));
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {

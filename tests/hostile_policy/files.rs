@@ -68,11 +68,11 @@ fn bad_policies() -> Vec<(&'static str, Vec<u8>, &'static [&'static str])> {
     let truncated = hostile.get(..hostile.len() / 2).expect("half of it").to_vec();
     let wat = |text: &str| wat::parse_str(text).expect("a component");
     vec![
-        ("empty", Vec::new(), &["no component"]),
-        ("text", b"#!/bin/sh\necho hello\n".to_vec(), &["no component"]),
-        ("zeros", vec![0; 1 << 20], &["no component"]),
-        ("truncated", truncated, &["no component"]),
-        ("core-module", wat("(module)"), &["no component"]),
+        ("empty", Vec::new(), &["not a component"]),
+        ("text", b"#!/bin/sh\necho hello\n".to_vec(), &["not a component"]),
+        ("zeros", vec![0; 1 << 20], &["not a component"]),
+        ("truncated", truncated, &["not a component"]),
+        ("core-module", wat("(module)"), &["not a component"]),
         (
             "wasi",
             wat(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#),

@@ -80,7 +80,7 @@ fn handles_are_counted() {
 fn memory_is_limited() {
     let scratch = Scratch::new();
     let small = limited(&scratch, |limits| limits.memory = 4 << 20);
-    assert_limit(&small, "memory", &specs::plain(), "4194304 is the limit");
+    assert_limit(&small, "memory", &specs::plain(), "the limit is 4194304");
     assert_limit(&small, "memory", &specs::plain(), "bytes of memory");
     small.create(&id("web-1"), &specs::plain()).unwrap();
 }
@@ -122,7 +122,7 @@ fn tables_are_limited() {
     let policy = || policy_file(&scratch, &with_module(grows));
     let error = limited_policy(&scratch, policy(), |_| {}).remapped_gid(&specs::plain()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PolicyLimit, "{error}");
-    assert!(error.to_string().contains("5001 table elements, and 4096 is the limit"), "{error}");
+    assert!(error.to_string().contains("5001 table elements, but the limit is 4096"), "{error}");
     limited_policy(&scratch, policy(), |limits| limits.table_elements = 5001).remapped_gid(&specs::plain()).unwrap();
 }
 
@@ -168,7 +168,7 @@ fn without_a_pool_the_limits_are_the_same() {
     let long = specs::text(&format!(r#"{{"ociVersion":"1.0.2","hostname":"{}"}}"#, "x".repeat(8 << 20)));
     for pool in [true, false] {
         let small = with(pool, |limits| limits.memory = 4 << 20).unwrap();
-        assert_limit(&small, "web-1", &long, "4194304 is the limit");
+        assert_limit(&small, "web-1", &long, "the limit is 4194304");
         assert_eq!(small.remapped_gid(&specs::plain()).unwrap(), 0);
         for set in [|limits: &mut Limits| limits.memory = 32 << 10, |limits: &mut Limits| limits.table_elements = 1] {
             with(pool, set).and_then(|dunnage| dunnage.remapped_gid(&specs::plain())).unwrap_err();

@@ -15,16 +15,16 @@ type Case = (&'static str, ErrorKind, &'static [&'static str]);
 
 const CASES: &[Case] = &[
     ("max-group", ErrorKind::PolicyBroken, &["group 4294967295"]),
-    ("answers-max-group", ErrorKind::PolicyBroken, &["answered group 4294967295"]),
+    ("answers-max-group", ErrorKind::PolicyBroken, &["returned group 4294967295"]),
     ("claims-other-group", ErrorKind::PolicyBroken, &["cannot be published", "the bundle belongs to", ":4242"]),
-    ("no-rootfs", ErrorKind::PolicyBroken, &["did not make rootfs"]),
-    ("no-config", ErrorKind::PolicyBroken, &["did not make config.json"]),
+    ("no-rootfs", ErrorKind::PolicyBroken, &["did not create rootfs"]),
+    ("no-config", ErrorKind::PolicyBroken, &["did not create config.json"]),
     ("config-wide", ErrorKind::PolicyBroken, &["mode 0644", "0640"]),
     ("config-group-readable", ErrorKind::PolicyBroken, &["config.json has mode 0640", "0600"]),
-    ("config-in-rootfs", ErrorKind::PolicyBroken, &["it made more than rootfs and config.json"]),
-    ("config-is-directory", ErrorKind::PolicyBroken, &["config.json", "wrong kind"]),
-    ("extra", ErrorKind::PolicyBroken, &["it made more than rootfs and config.json"]),
-    ("extra-hidden", ErrorKind::PolicyBroken, &["it made more than rootfs and config.json"]),
+    ("config-in-rootfs", ErrorKind::PolicyBroken, &["it created more than rootfs and config.json"]),
+    ("config-is-directory", ErrorKind::PolicyBroken, &["config.json", "wrong file type"]),
+    ("extra", ErrorKind::PolicyBroken, &["it created more than rootfs and config.json"]),
+    ("extra-hidden", ErrorKind::PolicyBroken, &["it created more than rootfs and config.json"]),
     ("name-dot-dot", ErrorKind::PolicyBroken, &["it named \"..\"", "`.` or `..`"]),
     ("name-dot", ErrorKind::PolicyBroken, &["it named \".\""]),
     ("name-slash", ErrorKind::PolicyBroken, &["rootfs/../../escape", "`/` or NUL"]),
@@ -48,7 +48,7 @@ const CASES: &[Case] = &[
 
 /// These give the bundle to another group first.
 const PRIVILEGED_CASES: &[Case] = &[
-    ("wrong-name", ErrorKind::PolicyBroken, &["did not make config.json"]),
+    ("wrong-name", ErrorKind::PolicyBroken, &["did not create config.json"]),
     ("wide-mode", ErrorKind::PolicyBroken, &["mode 0777", "0711"]),
     ("setuid-mode", ErrorKind::PolicyBroken, &["mode 4710", "0711"]),
     ("hides-group", ErrorKind::PolicyBroken, &["the bundle belongs to", ":4242"]),

@@ -27,9 +27,9 @@ fn settings_are_what_was_told() {
         runc: Some(RuncOptions { runtime_root: "/run/other".to_owned(), systemd_cgroup: false }),
     };
     for (name, says) in [
-        ("config-path", "another path"),
-        ("config-work-dir", "another work directory"),
-        ("config-namespace", "another namespace"),
+        ("config-path", "a different path"),
+        ("config-work-dir", "a different work directory"),
+        ("config-namespace", "a different namespace"),
         ("config-runtime-root", "neither the node's nor the container's"),
         ("config-no-runtime-root", "neither the node's nor the container's"),
     ] {

@@ -46,7 +46,7 @@ fn leftovers_go_and_bundles_stay() {
     let adopted = recover(&scratch, &["--adopt-v1"]).expect(0);
     assert_eq!(found(&adopted), ["v1 removed .web-3", "v1 removed .web-3"]);
     assert_eq!(found(&recover(&scratch, &[]).expect(0)), [] as [&str; 0]);
-    assert_eq!(scratch.run(["recover"]).expect(0).stdout, "nothing is left over\n");
+    assert_eq!(scratch.run(["recover"]).expect(0).stdout, "nothing to recover\n");
     let left: Vec<_> = tree(scratch.path()).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
     let expected = [
         "root",

@@ -111,6 +111,8 @@ impl Bed {
             runtime: String::new(),
             runtime_root: base.path().join("runc"),
             systemd_cgroup: false,
+            // Tests run side by side, each with children of its own.
+            owns_process: false,
             publisher: Arc::clone(&events) as Arc<dyn Publisher>,
         });
         let socket = base.path().join("shim.sock");

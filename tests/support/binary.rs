@@ -79,7 +79,7 @@ fn compile(name: &str, features: &str, sources: Option<&Path>) -> PathBuf {
     }
     cargo.arg("--target-dir").arg(target_dir()).current_dir(sources.unwrap_or(crate::scratch::repository()));
     let built = profile_dir.join("dunnage");
-    let _kept = sources.map(|_| Kept::keep(&built));
+    let _set_aside = sources.map(|_| SetAside::new(&built));
     let status = cargo.status().expect("cargo");
     assert!(status.success(), "cannot build the binary");
     let fresh = copy.with_extension("new");
@@ -89,13 +89,13 @@ fn compile(name: &str, features: &str, sources: Option<&Path>) -> PathBuf {
 }
 
 /// The file of the binary's name while another is built, which must not be found there afterwards.
-struct Kept {
+struct SetAside {
     path: PathBuf,
     aside: PathBuf,
 }
 
-impl Kept {
-    fn keep(path: &Path) -> Self {
+impl SetAside {
+    fn new(path: &Path) -> Self {
         let aside = path.with_extension("kept");
         // cargo creates the name again, and does not write to the file that has it.
         let _ = std::fs::rename(path, &aside);
@@ -103,7 +103,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for SetAside {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
         let _ = std::fs::rename(&self.aside, &self.path);
@@ -146,12 +146,12 @@ impl From<Output> for Outcome {
 }
 
 /// How long a command may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs a command to its end with this standard input. One that hangs is killed, and its exit code
 /// is `None`.
 pub fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Outcome {
-    run_within(PATIENCE, command, stdin)
+    run_within(COMMAND_TIMEOUT, command, stdin)
 }
 
 /// The same, with another idea of when a command hangs.

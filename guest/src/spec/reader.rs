@@ -219,7 +219,7 @@ fn read_object<'de, A: MapAccess<'de>>(
         let place = object.member(name);
         if seen & (1 << index) != 0 {
             track.enter(place);
-            let message = format!("{place} stands twice: Go merges the two, others take the first or the last");
+            let message = format!("{place} appears twice: Go merges the two, other parsers take the first or the last");
             return Err(track.refuse(Fault::DuplicateKey, message));
         }
         seen |= 1 << index;
@@ -261,7 +261,8 @@ impl Visitor<'_> for Key<'_> {
         self.track.enter(place);
         // A terminal would show `ſ` much like an `f`, and act on control characters.
         let shown = key.escape_default();
-        let message = format!("the key \"{shown}\" is {place} to Go, which ignores case, and unknown to others");
+        let message =
+            format!("the key \"{shown}\" means {place} to Go, which ignores case, but is unknown to other parsers");
         Err(self.track.refuse(Fault::FoldedKey, message))
     }
 }

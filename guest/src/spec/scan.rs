@@ -60,7 +60,7 @@ fn walk(spec: &[u8]) -> Result<(), Error> {
         match byte {
             b'"' => bytes
                 .skip_string()
-                .map_err(|at| refuse(spec, at, Fault::Surrogate, "an escape of half a surrogate pair".into()))?,
+                .map_err(|at| refuse(spec, at, Fault::Surrogate, "an escape encodes half a surrogate pair".into()))?,
             b'{' | b'[' => {
                 depth += 1;
                 if depth > MAX_DEPTH {

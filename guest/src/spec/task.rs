@@ -115,7 +115,7 @@ impl Id {
         match u32::try_from(host) {
             Ok(id) if id != u32::MAX => Ok(id),
             _ => {
-                let message = format!("{place} is {host} on the host, and the largest id there is 4294967294");
+                let message = format!("{place} is {host} on the host, where the largest id is 4294967294");
                 Err(refuse(place, message))
             }
         }

@@ -21,11 +21,11 @@ const REFUSED: &[(&str, Fault, &str, u32, u32, &str)] = &[
     (r#"{"linux":{"gidMappings":[{"hostID":{}}]}}"#, Fault::WrongType, "linux.gidMappings[0].hostID", 1, 37, "linux.gidMappings[0].hostID is not a number"),
     (r#"{"linux":{"gidMappings":[{"size":7.0}]}}"#, Fault::Number, "linux.gidMappings[0].size", 1, 36, "linux.gidMappings[0].size is not a number from 0 to 4294967295 in plain digits"),
     (r#"{"linux":{"gidMappings":[{"size":1e999}]}}"#, Fault::Number, "linux.gidMappings[0].size", 1, 38, "linux.gidMappings[0].size is not a number from 0 to 4294967295 in plain digits"),
-    (r#"{"LINUX":1}"#, Fault::FoldedKey, "linux", 1, 8, r#"the key "LINUX" is linux to Go, which ignores case, and unknown to others"#),
-    (r#"{"linux":{"gidMapping\u017f":1}}"#, Fault::FoldedKey, "linux.gidMappings", 1, 28, r#"the key "gidMapping\u{17f}" is linux.gidMappings to Go, which ignores case, and unknown to others"#),
-    (r#"{"linux":{"gidMappings":[{},{"hoſtID":1}]}}"#, Fault::FoldedKey, "linux.gidMappings[1].hostID", 1, 38, r#"the key "ho\u{17f}tID" is linux.gidMappings[1].hostID to Go, which ignores case, and unknown to others"#),
-    (r#"{"linux":{},"linux":{}}"#, Fault::DuplicateKey, "linux", 1, 19, "linux stands twice: Go merges the two, others take the first or the last"),
-    (r#"{"linux":{"gidMappings":[{"size":1,"size":1}]}}"#, Fault::DuplicateKey, "linux.gidMappings[0].size", 1, 41, "linux.gidMappings[0].size stands twice: Go merges the two, others take the first or the last"),
+    (r#"{"LINUX":1}"#, Fault::FoldedKey, "linux", 1, 8, r#"the key "LINUX" means linux to Go, which ignores case, but is unknown to other parsers"#),
+    (r#"{"linux":{"gidMapping\u017f":1}}"#, Fault::FoldedKey, "linux.gidMappings", 1, 28, r#"the key "gidMapping\u{17f}" means linux.gidMappings to Go, which ignores case, but is unknown to other parsers"#),
+    (r#"{"linux":{"gidMappings":[{},{"hoſtID":1}]}}"#, Fault::FoldedKey, "linux.gidMappings[1].hostID", 1, 38, r#"the key "ho\u{17f}tID" means linux.gidMappings[1].hostID to Go, which ignores case, but is unknown to other parsers"#),
+    (r#"{"linux":{},"linux":{}}"#, Fault::DuplicateKey, "linux", 1, 19, "linux appears twice: Go merges the two, other parsers take the first or the last"),
+    (r#"{"linux":{"gidMappings":[{"size":1,"size":1}]}}"#, Fault::DuplicateKey, "linux.gidMappings[0].size", 1, 41, "linux.gidMappings[0].size appears twice: Go merges the two, other parsers take the first or the last"),
     (r#"{"linux":{"gidMappings":[{"containerID":1},{"hostID":4294967295}]}}"#, Fault::ReservedGroup, "linux.gidMappings[1].hostID", 0, 0, r#"linux.gidMappings[1].hostID is 4294967295, which stands for "no group" and cannot own a bundle"#),
 ];
 

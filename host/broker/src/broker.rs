@@ -22,7 +22,7 @@ impl Broker {
     pub fn start(domain: &Domain) -> io::Result<Self> {
         // A lock that another thread holds would never be given back in the child.
         if !has_one_thread()? {
-            return Err(io::Error::other("this process has threads already"));
+            return Err(io::Error::other("this process already has threads"));
         }
         let (ours, theirs) = message_pair()?;
         match fork()? {

@@ -10,7 +10,7 @@ use dunnage_core::BundleId;
 use dunnage_oci_runtime::Runc;
 use dunnage_store::{Layout, ShimRecord};
 use dunnage_sys::trusted_path::open_trusted;
-use dunnage_sys::{Directory, Kind, Name, effective_ids};
+use dunnage_sys::{Directory, FileKind, Name, effective_ids};
 
 use crate::{ShimLauncher, runtime_of};
 
@@ -25,7 +25,7 @@ pub struct Domain {
 }
 
 /// A bundle that a handle has led to.
-pub(super) struct Bundle {
+pub(super) struct VerifiedBundle {
     pub(super) directory: Directory,
     pub(super) id: BundleId,
 }
@@ -54,7 +54,7 @@ impl Domain {
 
     /// What starts shims.
     pub(super) fn launcher(&self) -> Result<&dyn ShimLauncher> {
-        let launcher = self.launcher.as_deref().ok_or("it starts no shims")?;
+        let launcher = self.launcher.as_deref().ok_or("this broker does not start shims")?;
         // The launcher reports a missing program.
         if let Ok(program) = launcher.program()
             && program.exists()
@@ -66,25 +66,25 @@ impl Domain {
 
     /// The bundle of a handle: a directory of ours that lies exactly two levels below the state
     /// directory, under the name that it is known by.
-    pub(super) fn bundle(&self, handle: OwnedFd) -> Result<Bundle> {
+    pub(super) fn bundle(&self, handle: OwnedFd) -> Result<VerifiedBundle> {
         let said = |failure: dunnage_sys::Failure| failure.to_string();
         let handle = Directory::from_fd_unchecked(handle, PathBuf::from("the handle"));
         let path = handle.path_now().map_err(said)?;
         let directory = handle.at(path.clone());
         let found = directory.metadata().map_err(said)?;
-        if found.kind != Kind::Directory || found.uid != effective_ids().0 {
-            return Err("the handle is not a directory of ours".to_owned());
+        if found.kind != FileKind::Directory || found.uid != effective_ids().0 {
+            return Err("the handle is not a directory of this user".to_owned());
         }
         let mut names = path.components().rev().map(|component| match component {
             Component::Normal(name) => Name::new(name.as_bytes()).map_err(|error| error.to_string()),
             Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => {
-                Err("the handle is not a bundle's".to_owned())
+                Err("the handle does not belong to a bundle".to_owned())
             }
         });
-        let mut next = || names.next().unwrap_or_else(|| Err("the handle is not a bundle's".to_owned()));
+        let mut next = || names.next().unwrap_or_else(|| Err("the handle does not belong to a bundle".to_owned()));
         let (name, namespace) = (next()?, next()?);
         let state = self.layout.state.open().map_err(|error| error.to_string())?;
-        let state = state.ok_or("there is no state directory")?;
+        let state = state.ok_or("the state directory does not exist")?;
         // By handles, upwards and down again: a path proves nothing.
         let parent = directory.parent().map_err(said)?;
         let above = parent.parent().map_err(said)?;
@@ -98,14 +98,14 @@ impl Domain {
             return Err("the handle does not lead to a bundle in the state directory".to_owned());
         }
         let text = |name: &Name| name.as_text().map(str::to_owned).ok_or("the bundle's name is not UTF-8");
-        Ok(Bundle { id: BundleId::new(text(&namespace)?, text(&name)?), directory })
+        Ok(VerifiedBundle { id: BundleId::new(text(&namespace)?, text(&name)?), directory })
     }
 
     /// The runtime of a bundle's container, as it is on record.
     ///
     /// The client could have forged the record. So neither the program nor the state it works on
     /// may lie where the client can write.
-    pub(super) fn runtime(&self, bundle: &Bundle) -> Result<Runc> {
+    pub(super) fn runtime(&self, bundle: &VerifiedBundle) -> Result<Runc> {
         let record =
             ShimRecord::find(&self.layout, &bundle.id, &bundle.directory).map_err(|error| error.to_string())?;
         if let Some(record) = &record {
@@ -127,13 +127,13 @@ impl Domain {
         let untrusted =
             |why: &dyn std::fmt::Display| format!("the runtime {} cannot be trusted: {why}", path.display());
         let (Some(parent), Some(name)) = (path.parent(), path.file_name().map(OsStr::as_bytes)) else {
-            return Err(untrusted(&"it has no name"));
+            return Err(untrusted(&"the path has no file name"));
         };
         let name = Name::new(name).map_err(|error| untrusted(&error))?;
         let directory = open_trusted(parent).map_err(|error| untrusted(&error))?;
         let found = directory.metadata_at(&name).map_err(|failure| untrusted(&failure))?;
-        if found.kind != Kind::Regular || found.mode & 0o022 != 0 || ![0, effective_ids().0].contains(&found.uid) {
-            return Err(untrusted(&"others own it or can write to it"));
+        if found.kind != FileKind::Regular || found.mode & 0o022 != 0 || ![0, effective_ids().0].contains(&found.uid) {
+            return Err(untrusted(&"another user owns it or can write to it"));
         }
         Ok(())
     }
@@ -145,14 +145,14 @@ impl Domain {
         let found = real(path)?;
         for theirs in &self.theirs {
             if real(theirs).is_ok_and(|theirs| found.starts_with(theirs)) {
-                return Err(format!("{} lies below {}, which is not trusted", found.display(), theirs.display()));
+                return Err(format!("{} is below {}, which is not trusted", found.display(), theirs.display()));
             }
         }
         Ok(found)
     }
 }
 
-impl AsFd for Bundle {
+impl AsFd for VerifiedBundle {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.directory.as_fd()
     }

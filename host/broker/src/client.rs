@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use crate::Action;
-use crate::wire::{ANSWER, Answer, Request, kind_of, receive, send};
+use crate::wire::{MAX_REPLY_SIZE, Reply, Request, kind_of, receive, send};
 
 /// The calls that an answer may name: other text from the broker is not taken over.
 const CALLS: [&str; 10] = [
@@ -33,7 +33,7 @@ const CALLS: [&str; 10] = [
 /// How long an answer may take: the longest waits for runc, or for a mount that is busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the broker may take to end.
-const LAST_MOMENTS: Duration = Duration::from_secs(2);
+const BROKER_END_TIMEOUT: Duration = Duration::from_secs(2);
 /// No descriptors but the bundle.
 const NOTHING: &[OwnedFd] = &[];
 
@@ -52,7 +52,7 @@ impl Client {
         Self { socket: Mutex::new(Some(socket)), process }
     }
 
-    fn ask(&self, request: Request, bundle: &Directory, others: &[impl AsFd]) -> Result<(Answer, Option<OwnedFd>)> {
+    fn ask(&self, request: Request, bundle: &Directory, others: &[impl AsFd]) -> Result<(Reply, Option<OwnedFd>)> {
         self.ask_within(ANSWER_TIMEOUT, request, bundle, others)
     }
 
@@ -62,7 +62,7 @@ impl Client {
         request: Request,
         bundle: &Directory,
         others: &[impl AsFd],
-    ) -> Result<(Answer, Option<OwnedFd>)> {
+    ) -> Result<(Reply, Option<OwnedFd>)> {
         let lost = |errno| Failure::new("recvmsg", bundle.path(), errno).with("the broker does not answer");
         let mut connection = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = connection.as_ref().ok_or_else(|| lost(Errno::PIPE))?;
@@ -73,7 +73,7 @@ impl Client {
             *connection = None;
             return Err(lost(Errno::TIMEDOUT));
         }
-        match receive(socket, ANSWER).map_err(lost)? {
+        match receive(socket, MAX_REPLY_SIZE).map_err(lost)? {
             Some(Ok((answer, mut fds))) => settle(answer, bundle.path()).map(|answer| (answer, fds.pop())),
             Some(Err(_)) => Err(lost(Errno::PROTO)),
             None => Err(lost(Errno::PIPE)),
@@ -82,7 +82,7 @@ impl Client {
 
     pub(super) fn unmount(&self, bundle: &Directory) -> Result<()> {
         match self.ask(Request::Unmount, bundle, NOTHING)? {
-            (Answer::Done, _) => Ok(()),
+            (Reply::Done, _) => Ok(()),
             _ => Err(malformed(bundle.path())),
         }
     }
@@ -102,7 +102,7 @@ impl Client {
 
     pub(super) fn find_marked(self: &Arc<Self>, bundle: &Directory) -> Result<Vec<ProcessHandle>> {
         match self.ask(Request::FindMarked, bundle, NOTHING)? {
-            (Answer::Processes(pids), _) => {
+            (Reply::Processes(pids), _) => {
                 pids.into_iter().filter_map(|pid| self.find(pid, bundle).transpose()).collect()
             }
             _ => Err(malformed(bundle.path())),
@@ -111,8 +111,8 @@ impl Client {
 
     fn find_by(self: &Arc<Self>, request: Request, pid: u32, bundle: &Directory) -> Result<Option<ProcessHandle>> {
         match self.ask(request, bundle, NOTHING)? {
-            (Answer::Found(false), None) => Ok(None),
-            (Answer::Found(true), Some(handle)) => {
+            (Reply::Found(false), None) => Ok(None),
+            (Reply::Found(true), Some(handle)) => {
                 let end = EndByBroker { client: Arc::clone(self), bundle: bundle.reopen()?, pid };
                 ProcessHandle::passed(pid, handle, Box::new(end)).map(Some)
             }
@@ -122,8 +122,8 @@ impl Client {
 
     pub(super) fn run(&self, action: Action, bundle: &Directory, streams: [OwnedFd; 2]) -> io::Result<bool> {
         match self.ask(Request::Run { action }, bundle, &streams).map_err(io::Error::other)? {
-            (Answer::Ran(succeeded), _) => Ok(succeeded),
-            (Answer::Trouble { kind, message }, _) => {
+            (Reply::Ran(succeeded), _) => Ok(succeeded),
+            (Reply::Trouble { kind, message }, _) => {
                 let late = kind_of(&kind) == ErrorKind::Timeout;
                 Err(io::Error::new(if late { io::ErrorKind::TimedOut } else { io::ErrorKind::Other }, message))
             }
@@ -142,15 +142,15 @@ impl Client {
     ) -> dunnage_core::Result<ProcessId> {
         let request = Request::StartShim { arguments };
         match self.ask_within(ANSWER_TIMEOUT + patience, request, bundle, &[socket]).at_step(Step::StartShim)? {
-            (Answer::Started(process), _) => Ok(process),
-            (Answer::Trouble { kind, message }, _) => Err(Error::new(kind_of(&kind), Step::StartShim, message)),
+            (Reply::Started(process), _) => Ok(process),
+            (Reply::Trouble { kind, message }, _) => Err(Error::new(kind_of(&kind), Step::StartShim, message)),
             _ => Err(Error::from_failure(Step::StartShim, &malformed(bundle.path()))),
         }
     }
 
     pub(super) fn is_rooted(&self, pid: u32, bundle: &Directory) -> Result<bool> {
         match self.ask(Request::IsRooted { pid }, bundle, NOTHING)? {
-            (Answer::Rooted(is), _) => Ok(is),
+            (Reply::Rooted(is), _) => Ok(is),
             _ => Err(malformed(bundle.path())),
         }
     }
@@ -164,7 +164,7 @@ impl Drop for Client {
         end_sending(&socket);
         // It closes its end when it ends.
         if let Some(process) = self.process
-            && has_come(&socket, LAST_MOMENTS)
+            && has_come(&socket, BROKER_END_TIMEOUT)
         {
             reap_child(process);
         }
@@ -186,9 +186,9 @@ fn has_come(socket: &OwnedFd, patience: Duration) -> bool {
 }
 
 /// Turns a failure on the broker's side into the error that it would have been on this one.
-fn settle(answer: Answer, bundle: &Path) -> Result<Answer> {
+fn settle(answer: Reply, bundle: &Path) -> Result<Reply> {
     match answer {
-        Answer::Failed { ref call, ref path, ref detail, errno } => {
+        Reply::Failed { ref call, ref path, ref detail, errno } => {
             let call = CALLS.iter().find(|known| *known == call).copied().unwrap_or("broker");
             let failure = Failure::new(call, path.clone(), Errno::from_raw_os_error(errno));
             Err(match detail {
@@ -196,14 +196,14 @@ fn settle(answer: Answer, bundle: &Path) -> Result<Answer> {
                 None => failure,
             })
         }
-        Answer::Refused(why) => Err(Failure::new("broker", bundle, Errno::PERM).with(format!("refused: {why}"))),
-        Answer::Done
-        | Answer::Found(_)
-        | Answer::Processes(_)
-        | Answer::Ran(_)
-        | Answer::Started(_)
-        | Answer::Rooted(_)
-        | Answer::Trouble { .. } => Ok(answer),
+        Reply::Refused(why) => Err(Failure::new("broker", bundle, Errno::PERM).with(format!("refused: {why}"))),
+        Reply::Done
+        | Reply::Found(_)
+        | Reply::Processes(_)
+        | Reply::Ran(_)
+        | Reply::Started(_)
+        | Reply::Rooted(_)
+        | Reply::Trouble { .. } => Ok(answer),
     }
 }
 
@@ -223,7 +223,7 @@ impl End for EndByBroker {
     fn end(&self, signal: Signal) -> Result<()> {
         let request = Request::End { pid: self.pid, kill: signal == Signal::KILL };
         match self.client.ask(request, &self.bundle, NOTHING)? {
-            (Answer::Done, _) => Ok(()),
+            (Reply::Done, _) => Ok(()),
             _ => Err(malformed(self.bundle.path())),
         }
     }

@@ -32,6 +32,10 @@
 
 #![forbid(unsafe_code)]
 
+// Tests of a crate above share a file with those here.
+#[cfg(test)]
+extern crate self as dunnage_broker;
+
 mod action;
 mod broker;
 mod checks;
@@ -39,6 +43,8 @@ mod client;
 mod launcher;
 mod privileged;
 mod server;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use self::action::{Action, runtime_of};
@@ -48,4 +54,4 @@ pub use self::client::Client;
 pub use self::launcher::ShimLauncher;
 pub use self::privileged::Privileged;
 pub use self::server::serve;
-pub use self::wire::{ANSWER, Answer, REQUEST, Received, Request, receive, send};
+pub use self::wire::{MAX_REPLY_SIZE, Received, Reply, Request, receive, send};

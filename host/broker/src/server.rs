@@ -8,25 +8,25 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::Privileged;
-use crate::checks::{Bundle, Domain};
+use crate::checks::{Domain, VerifiedBundle};
 use crate::privileged::UNMOUNT_TIMEOUT;
-use crate::wire::{Answer, REQUEST, Request, receive, send};
+use crate::wire::{MAX_REQUEST_SIZE, Reply, Request, receive, send};
 
 /// How many processes an answer names at most.
 const MAX_PROCESSES: usize = 1024;
 
 /// Answers requests until the other side is gone.
 pub fn serve(socket: &impl AsFd, domain: &Domain) -> rustix::io::Result<()> {
-    while let Some(received) = receive::<Request>(socket, REQUEST)? {
+    while let Some(received) = receive::<Request>(socket, MAX_REQUEST_SIZE)? {
         let (answer, handle) = match received {
             Ok((request, fds)) => answer(domain, request, fds),
-            Err(why) => (Answer::Refused(why.to_owned()), None),
+            Err(why) => (Reply::Refused(why.to_owned()), None),
         };
         let fds: Vec<_> = handle.iter().map(AsFd::as_fd).collect();
         match send(socket, &answer, &fds) {
             Err(errno) if errno != Errno::PIPE && errno != Errno::CONNRESET => {
                 // A failure to send it, for example for lack of descriptors, is an answer too.
-                send(socket, &Answer::from(Failure::new("sendmsg", domain.state(), errno)), &[])?;
+                send(socket, &Reply::from(Failure::new("sendmsg", domain.state(), errno)), &[])?;
             }
             sent => sent?,
         }
@@ -34,18 +34,18 @@ pub fn serve(socket: &impl AsFd, domain: &Domain) -> rustix::io::Result<()> {
     Ok(())
 }
 
-fn answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> (Answer, Option<OwnedFd>) {
+fn answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> (Reply, Option<OwnedFd>) {
     match try_answer(domain, request, fds) {
         Ok((answer, handle)) => (answer, handle),
         Err(answer) => (answer, None),
     }
 }
 
-fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(Answer, Option<OwnedFd>), Answer> {
+fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(Reply, Option<OwnedFd>), Reply> {
     let mut fds = fds.into_iter();
-    let bundle = fds.next().ok_or_else(|| Answer::Refused("it names no bundle".to_owned()))?;
+    let bundle = fds.next().ok_or_else(|| Reply::Refused("it does not name a bundle".to_owned()))?;
     let others: Vec<OwnedFd> = fds.collect();
-    let wrong_number = || Answer::Refused("it has the wrong number of descriptors".to_owned());
+    let wrong_number = || Reply::Refused("it has the wrong number of descriptors".to_owned());
     let expected = match request {
         Request::Run { .. } => 2,
         Request::StartShim { .. } => 1,
@@ -59,18 +59,18 @@ fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(A
     if others.len() != expected {
         return Err(wrong_number());
     }
-    let bundle = domain.bundle(bundle).map_err(Answer::Refused)?;
+    let bundle = domain.bundle(bundle).map_err(Reply::Refused)?;
     let directory = &bundle.directory;
     Ok(match request {
         Request::Unmount => {
             unmount_below(directory, &names::ROOTFS, UNMOUNT_TIMEOUT)?;
-            (Answer::Done, None)
+            (Reply::Done, None)
         }
         Request::Find { pid } => found(ProcessHandle::find(pid, directory)?),
         Request::FindStarted { pid, started } => found(ProcessHandle::find_started(ProcessId { pid, started })?),
         Request::FindMarked => {
             let pids = ProcessHandle::all_in(directory)?.iter().map(ProcessHandle::pid).take(MAX_PROCESSES).collect();
-            (Answer::Processes(pids), None)
+            (Reply::Processes(pids), None)
         }
         Request::End { pid, kill } => {
             let signal = if kill { Signal::KILL } else { Signal::TERM };
@@ -78,16 +78,16 @@ fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(A
             if let Some(process) = ProcessHandle::find(pid, directory)? {
                 process.signal(signal)?;
             }
-            (Answer::Done, None)
+            (Reply::Done, None)
         }
         Request::Run { action } => {
-            let runtime = domain.runtime(&bundle).map_err(Answer::Refused)?;
+            let runtime = domain.runtime(&bundle).map_err(Reply::Refused)?;
             let streams = <[OwnedFd; 2]>::try_from(others).map_err(|_| wrong_number())?;
             let answer = match Privileged::InProcess.run(&runtime, bundle.id.id(), action, directory, streams) {
-                Ok(succeeded) => Answer::Ran(succeeded),
+                Ok(succeeded) => Reply::Ran(succeeded),
                 Err(error) => {
                     let late = error.kind() == std::io::ErrorKind::TimedOut;
-                    Answer::trouble(if late { ErrorKind::Timeout } else { ErrorKind::Shim }, error.to_string())
+                    Reply::trouble(if late { ErrorKind::Timeout } else { ErrorKind::Shim }, error.to_string())
                 }
             };
             (answer, None)
@@ -96,17 +96,22 @@ fn try_answer(domain: &Domain, request: Request, fds: Vec<OwnedFd>) -> Result<(A
             let [socket] = <[OwnedFd; 1]>::try_from(others).map_err(|_| wrong_number())?;
             (start_shim(domain, &bundle, &arguments, &socket)?, None)
         }
-        Request::IsRooted { pid } => (Answer::Rooted(Privileged::InProcess.is_rooted(pid, directory)?), None),
+        Request::IsRooted { pid } => (Reply::Rooted(Privileged::InProcess.is_rooted(pid, directory)?), None),
     })
 }
 
-fn start_shim(domain: &Domain, bundle: &Bundle, arguments: &[String], socket: &OwnedFd) -> Result<Answer, Answer> {
-    let launcher = domain.launcher().map_err(Answer::Refused)?;
+fn start_shim(
+    domain: &Domain,
+    bundle: &VerifiedBundle,
+    arguments: &[String],
+    socket: &OwnedFd,
+) -> Result<Reply, Reply> {
+    let launcher = domain.launcher().map_err(Reply::Refused)?;
     let started = launcher.start(&domain.layout, &bundle.id, &bundle.directory, arguments, socket);
-    Ok(started.map_or_else(|error| Answer::trouble(error.kind(), error.message()), Answer::Started))
+    Ok(started.map_or_else(|error| Reply::trouble(error.kind(), error.message()), Reply::Started))
 }
 
-fn found(process: Option<ProcessHandle>) -> (Answer, Option<OwnedFd>) {
+fn found(process: Option<ProcessHandle>) -> (Reply, Option<OwnedFd>) {
     let handle = process.map(ProcessHandle::into_handle);
-    (Answer::Found(handle.is_some()), handle)
+    (Reply::Found(handle.is_some()), handle)
 }

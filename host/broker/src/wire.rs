@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::Action;
 
 /// The largest request: the arguments of a shim.
-pub const REQUEST: usize = 32 << 10;
+pub(crate) const MAX_REQUEST_SIZE: usize = 32 << 10;
 /// The largest answer: a message with a path, or the ids of many processes.
-pub const ANSWER: usize = 32 << 10;
+pub const MAX_REPLY_SIZE: usize = 32 << 10;
+
 /// All that a broker can be asked for. The first descriptor is always the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +64,7 @@ pub enum Request {
 
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
+pub enum Reply {
     /// It is done.
     Done,
     /// Whether the process is there; then a pidfd comes with it.
@@ -108,7 +109,7 @@ const KINDS: [ErrorKind; 6] = [
     ErrorKind::Untrusted,
 ];
 
-impl Answer {
+impl Reply {
     pub(crate) fn trouble(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Trouble { kind: kind.as_str().to_owned(), message: message.into() }
     }
@@ -119,7 +120,7 @@ pub(crate) fn kind_of(name: &str) -> ErrorKind {
     KINDS.into_iter().find(|kind| kind.as_str() == name).unwrap_or(ErrorKind::Shim)
 }
 
-impl From<Failure> for Answer {
+impl From<Failure> for Reply {
     fn from(failure: Failure) -> Self {
         let (call, path, detail, errno) = failure.into_parts();
         Self::Failed { call: call.to_owned(), path, detail, errno: errno.raw_os_error() }

@@ -43,6 +43,9 @@ impl BundleGuard {
 fn no_work_dir(node: &Node, id: &BundleId) -> Error {
     let bundle = node.layout.bundle(id);
     let path = bundle.work_dir();
-    let message = format!("there is no work directory {} of the bundle; delete it and create it anew", path.display());
+    let message = format!(
+        "the work directory {} of the bundle does not exist; delete the bundle and create it again",
+        path.display()
+    );
     Error::new(ErrorKind::NotFound, Step::OpenWorkDir, message).at(path)
 }

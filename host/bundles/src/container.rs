@@ -7,7 +7,7 @@ use std::thread;
 
 use dunnage_broker::{Action, Privileged, runtime_of};
 use dunnage_core::{BundleId, Error, ErrorKind, Result, Step};
-use dunnage_oci_runtime::{Runc, State};
+use dunnage_oci_runtime::{ContainerState, Runc};
 use dunnage_store::ShimRecord;
 use dunnage_sys::{Directory, path_identity};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -44,7 +44,7 @@ impl Container {
     /// # Errors
     ///
     /// If the runtime fails.
-    pub fn state(&self, bundle: &Directory) -> Result<Option<State>> {
+    pub fn state(&self, bundle: &Directory) -> Result<Option<ContainerState>> {
         if !self.is_known() {
             return Ok(None);
         }
@@ -53,10 +53,10 @@ impl Container {
             Err(error) if self.runtime.has_state(&self.id) => return Err(error),
             // It has gone meanwhile, or the runtime was killed before it wrote its state: then there is
             // only a directory, which is ours if we have started a shim.
-            Err(_) if self.is_ours && self.is_known() => return Ok(Some(State::creating(bundle.path()))),
+            Err(_) if self.is_ours && self.is_known() => return Ok(Some(ContainerState::creating(bundle.path()))),
             Err(_) => return Ok(None),
         };
-        let state: State = serde_json::from_slice(&answer)
+        let state: ContainerState = serde_json::from_slice(&answer)
             .map_err(|error| self.error(format!("its answer cannot be read: {error}")))?;
         let ours = state.bundle == bundle.path() || path_identity(&state.bundle) == bundle.identity();
         Ok(Some(state).filter(|_| ours))

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use dunnage_core::{AtStep, Built, Bundle, BundleId, Error, ErrorKind, Incarnation, Result, Spec, Step};
 use dunnage_sandbox::Access;
 use dunnage_store::{DirLock, Layout, LockWait, PASSABLE, Pairing, check_owner, names_of};
-use dunnage_sys::trusted_path::Made;
+use dunnage_sys::trusted_path::CreatedDirectory;
 use dunnage_sys::{Directory, Name};
 use rustix::io::Errno;
 
 use crate::Node;
-use crate::lend::{Lendable, lend};
+use crate::policy_call::{Lendable, call_policy};
 use crate::staging::{Staging, exists};
 
 /// How often a call starts over when directories vanish under it: another call that failed took
@@ -39,25 +39,25 @@ pub struct Created {
 pub fn create(node: &Arc<Node>, id: &BundleId, spec: &Spec) -> Result<Created> {
     let open = {
         let (node, id) = (Arc::clone(node), id.clone());
-        move |waiting| Site::open(&node, &id, waiting)
+        move |waiting| PendingBundle::open(&node, &id, waiting)
     };
     let mut slot = node.begin();
-    let (built, site) = lend(&mut slot, Access::Build, open, |lent| node.policy.create(id, spec, lent));
-    let Some(mut site) = site else {
+    let (built, pending) = call_policy(&mut slot, Access::Build, open, |lent| node.policy.create(id, spec, lent));
+    let Some(mut pending) = pending else {
         let untouched =
             || Error::new(ErrorKind::PolicyBroken, Step::Verify, "the policy reported success but created nothing");
         return Err(built.err().unwrap_or_else(untouched));
     };
     let published = built.and_then(|built| {
-        site.publish(&built, spec, node.durable)?;
+        pending.publish(&built, spec, node.durable)?;
         let bundle = node.layout.bundle(id);
-        Ok(Created { bundle, remapped_gid: built.remapped_gid, incarnation: site.staging.incarnation() })
+        Ok(Created { bundle, remapped_gid: built.remapped_gid, incarnation: pending.staging.incarnation() })
     });
-    published.map_err(|error| site.undo(&node.layout, error))
+    published.map_err(|error| pending.undo(&node.layout, error))
 }
 
 /// The directories of one call, locked, and what of them it has made itself.
-struct Site {
+struct PendingBundle {
     name: Name,
     bundles: Arc<Directory>,
     work_dirs: Arc<Directory>,
@@ -65,18 +65,18 @@ struct Site {
     made_work_dir: bool,
     staging: Staging,
     published: bool,
-    made: Vec<Made>,
+    made: Vec<CreatedDirectory>,
     /// The state and the root, if this call has paired them.
     pairing: Option<Pairing>,
 }
 
-impl Lendable for Site {
+impl Lendable for PendingBundle {
     fn directory(&self) -> Arc<Directory> {
         self.staging.share()
     }
 }
 
-impl Site {
+impl PendingBundle {
     fn open(node: &Node, id: &BundleId, waiting: LockWait) -> Result<Self> {
         let (namespace, name) = names_of(id)?;
         let mut attempt = 1;
@@ -91,20 +91,26 @@ impl Site {
                     }
                     attempt += 1;
                 }
-                Ok(mut site) => {
-                    site.made = made;
-                    return Ok(site);
+                Ok(mut pending) => {
+                    pending.made = made;
+                    return Ok(pending);
                 }
             }
         }
     }
 
-    fn open_once(node: &Node, namespace: &Name, name: &Name, waiting: LockWait, made: &mut Vec<Made>) -> Result<Self> {
+    fn open_once(
+        node: &Node,
+        namespace: &Name,
+        name: &Name,
+        waiting: LockWait,
+        made: &mut Vec<CreatedDirectory>,
+    ) -> Result<Self> {
         let bundles = node.layout.state.namespace_or_make(namespace, made)?;
         let work_dirs = node.layout.root.namespace_or_make(namespace, made)?;
         let pairing = node.layout.pair(&bundles, &work_dirs, waiting, made)?;
         match Self::open_in(bundles, work_dirs, name, waiting) {
-            Ok(site) => Ok(Self { pairing, ..site }),
+            Ok(pending) => Ok(Self { pairing, ..pending }),
             Err(error) => Err(withdraw(pairing, &node.layout, error)),
         }
     }
@@ -167,7 +173,7 @@ impl Site {
             && let Err(failure) = self.staging.unpublish(&self.bundles, &self.name)
         {
             let note =
-                format!("the bundle is there, but may not outlive a power loss: it cannot be taken back: {failure}");
+                format!("the bundle exists but may not survive a power loss, and cannot be removed again: {failure}");
             return error.note(note);
         }
         if let Err(note) = self.staging.discard(&self.bundles) {
@@ -230,8 +236,8 @@ fn withdraw(pairing: Option<Pairing>, layout: &Layout, error: Error) -> Error {
 
 /// Removes directories that this call has made on the way, if no other call has used them
 /// meanwhile. Returns what is left behind if that fails.
-pub(super) fn take_back(made: Vec<Made>) -> Option<String> {
-    for Made { parent, name } in made.into_iter().rev() {
+pub(super) fn take_back(made: Vec<CreatedDirectory>) -> Option<String> {
+    for CreatedDirectory { parent, name } in made.into_iter().rev() {
         if let Err(failure) = parent.remove_directory(&name)
             && !matches!(failure.errno(), Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT)
         {

@@ -9,7 +9,7 @@ use dunnage_sys::trusted_path::open_trusted;
 use dunnage_sys::{Directory, Metadata, Mounts, Name, SocketFate, SocketIdentity, remove_recorded_socket};
 use rustix::io::Errno;
 
-use crate::lend::{Lendable, lend};
+use crate::policy_call::{Lendable, call_policy};
 use crate::staging::cannot_rename;
 use crate::throttle::Slot;
 use crate::{Node, terminate};
@@ -37,7 +37,7 @@ pub fn delete(node: &Arc<Node>, id: &BundleId, only: Option<Incarnation>, force:
         move |waiting| Target::open(&node, &id, waiting)
     };
     let mut slot = node.begin();
-    let (records, opened) = lend(&mut slot, Access::Read, open.clone(), |lent| node.policy.delete(id, lent));
+    let (records, opened) = call_policy(&mut slot, Access::Read, open.clone(), |lent| node.policy.delete(id, lent));
     let outcome = records.and_then(|records| {
         // A policy need not look at the bundle to have it deleted.
         let target = opened.map_or_else(|| slot.pause(|| open(LockWait::patiently())), Ok)?;
@@ -62,7 +62,7 @@ pub(super) struct Target {
 }
 
 /// The records of a shim.
-struct Shim {
+struct FoundShim {
     pid: Option<u32>,
     record: Option<ShimRecord>,
 }
@@ -106,8 +106,8 @@ impl Target {
         // Everything that can refuse comes first: until the name is taken away, nothing has been
         // lost. The shim's pid is read while there is a file to read it from (defect D2).
         let mut mounted = self.find_mounts()?;
-        let kept = overlook_broken(RecordDir::open(&node.layout, id), force, &mut warnings)?;
-        if let Some(shim) = self.find_shim(records, kept.as_ref(), force, &mut warnings)?
+        let record_dir = overlook_broken(RecordDir::open(&node.layout, id), force, &mut warnings)?;
+        if let Some(shim) = self.find_shim(records, record_dir.as_ref(), force, &mut warnings)?
             && slot.pause(|| self.end_shim(node, id, &shim, force))?
         {
             // It may have mounted something while it lived.
@@ -125,9 +125,9 @@ impl Target {
             results.push(self.bundles.sync().at_step(Step::Retire));
         }
         results.push(self.remove(&trash));
-        self.clean_socket(node, id, records, kept.as_ref(), &mut warnings);
-        if let Some(kept) = kept {
-            results.push(kept.remove());
+        self.clean_socket(node, id, records, record_dir.as_ref(), &mut warnings);
+        if let Some(record_dir) = record_dir {
+            results.push(record_dir.remove());
         }
         if let Some(work) = self.work.take() {
             results.push(work.remove(&self.name));
@@ -159,11 +159,11 @@ impl Target {
     fn find_shim(
         &self,
         records: &ShimRecords,
-        kept: Option<&RecordDir>,
+        record_dir: Option<&RecordDir>,
         force: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<Option<Shim>> {
-        let record = kept.map_or(Ok(None), |kept| kept.record_of(&self.bundle));
+    ) -> Result<Option<FoundShim>> {
+        let record = record_dir.map_or(Ok(None), |record_dir| record_dir.record_of(&self.bundle));
         let record = overlook_broken(record, force, warnings)?;
         let pid = match &records.pid {
             Ok(pid) => *pid,
@@ -173,12 +173,12 @@ impl Target {
             }
         };
         let never = record.is_none() && pid.is_none() && matches!(records.address, Ok(None));
-        Ok((!never).then_some(Shim { pid, record }))
+        Ok((!never).then_some(FoundShim { pid, record }))
     }
 
     /// Refuses to delete under a running shim or container, or ends them with `force`; returns
     /// whether it did.
-    fn end_shim(&self, node: &Node, id: &BundleId, shim: &Shim, force: bool) -> Result<bool> {
+    fn end_shim(&self, node: &Node, id: &BundleId, shim: &FoundShim, force: bool) -> Result<bool> {
         terminate::end(&node.privileged, id, &self.bundle, shim.pid, shim.record.as_ref(), force)
     }
 
@@ -229,11 +229,11 @@ impl Target {
         node: &Node,
         id: &BundleId,
         records: &ShimRecords,
-        kept: Option<&RecordDir>,
+        record_dir: Option<&RecordDir>,
         warnings: &mut Vec<String>,
     ) {
         // The record of a shim whose start a crash has cut short.
-        let record = kept.and_then(|kept| ShimRecord::read(&kept.directory).ok()?);
+        let record = record_dir.and_then(|record_dir| ShimRecord::read(&record_dir.directory).ok()?);
         let address = match (&records.address, &record) {
             (Ok(Some(address)), _) | (Ok(None), Some(ShimRecord { address, .. })) => address,
             (Ok(None), None) => return,
@@ -242,8 +242,8 @@ impl Target {
         let ours = record.as_ref().filter(|record| Some(record.bundle) == self.bundle.identity());
         match try_clean_socket(node, id, address, ours.and_then(|record| record.socket)) {
             Ok(SocketFate::Removed | SocketFate::Missing) => {}
-            Ok(SocketFate::Kept(why)) => warnings.push(format!("the socket {address:?} stays: {why}")),
-            Err(error) => warnings.push(format!("the socket {address:?} stays: {error}")),
+            Ok(SocketFate::Kept(why)) => warnings.push(format!("the socket {address:?} was not removed: {why}")),
+            Err(error) => warnings.push(format!("the socket {address:?} was not removed: {error}")),
         }
     }
 }
@@ -289,7 +289,7 @@ fn remove_orphan(node: &Node, id: &BundleId) -> Result<Deletion> {
             }
             None => {
                 if let Err(failure) = work.parent.remove_directory(&name) {
-                    tracing::warn!(%failure, "a work directory without a namespace of its bundle stays");
+                    tracing::warn!(%failure, "cannot remove a work directory whose bundle has no namespace directory");
                 }
             }
         }
@@ -299,13 +299,13 @@ fn remove_orphan(node: &Node, id: &BundleId) -> Result<Deletion> {
 
 fn try_clean_socket(node: &Node, id: &BundleId, address: &str, recorded: Option<SocketIdentity>) -> Result<SocketFate> {
     if node.policy.shim_address(id)? != address {
-        return Ok(SocketFate::Kept("it is not the one of this bundle"));
+        return Ok(SocketFate::Kept("it is not the socket of this bundle"));
     }
     let Some(name) = socket_name(&node.paths.socket_root, address) else {
         return Ok(SocketFate::Kept("it is not in the socket directory"));
     };
     let directory = match open_trusted(&node.paths.socket_root) {
-        Err(dunnage_sys::trusted_path::AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => {
+        Err(dunnage_sys::trusted_path::TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT => {
             return Ok(SocketFate::Missing);
         }
         directory => directory.at_step(Step::EndShim)?,
@@ -317,7 +317,7 @@ fn try_clean_socket(node: &Node, id: &BundleId, address: &str, recorded: Option<
 pub(super) fn clean_expected_socket(node: &Node, id: &BundleId) {
     let cleaned = node.policy.shim_address(id).and_then(|address| try_clean_socket(node, id, &address, None));
     if let Err(error) = cleaned {
-        tracing::debug!(%error, "cannot tell whether {id} has left a socket");
+        tracing::debug!(%error, "cannot tell whether {id} left a socket behind");
     }
 }
 
@@ -347,7 +347,7 @@ pub(super) fn unmount_rootfs(node: &Node, bundle: &Directory) -> Result<()> {
 }
 
 fn cannot_unmount(error: Error) -> Error {
-    error.with_kind(ErrorKind::Mounted).note("nothing was deleted; unmount it, or end what uses it, and try again")
+    error.with_kind(ErrorKind::Mounted).note("nothing was deleted; unmount it, or stop what uses it, and try again")
 }
 
 /// Refuses what has anything mounted below it: none of that is ours to unmount.

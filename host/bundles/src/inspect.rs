@@ -7,12 +7,12 @@ use dunnage_broker::Privileged;
 use dunnage_core::{AtStep, Bundle, BundleId, Error, ErrorKind, Result, Step};
 use dunnage_sandbox::{Access, LazyDir};
 use dunnage_store::{LockWait, ShimRecord, check_owner, names_of};
-use dunnage_sys::{Crossing, Directory, Entry, Kind, Name, ProcessHandle};
+use dunnage_sys::{Crossing, Directory, DirectoryEntry, FileKind, Name, ProcessHandle};
 use rustix::io::Errno;
 
 use crate::Node;
-use crate::lend::Lendable;
 use crate::listing::{Listed, Listing};
+use crate::policy_call::{Lendable, call_policy};
 use crate::throttle::Slot;
 
 /// What there is to know about a bundle.
@@ -54,7 +54,7 @@ impl Lendable for Found {
 }
 
 /// Opens a bundle for reading.
-pub fn open(node: &Node, id: &BundleId) -> Result<Arc<Directory>> {
+pub fn open_bundle(node: &Node, id: &BundleId) -> Result<Arc<Directory>> {
     let (namespace, name) = names_of(id)?;
     let missing = || not_found(&node.layout.bundle(id));
     let bundles = node.layout.state.namespace(&namespace)?.ok_or_else(missing)?;
@@ -69,9 +69,9 @@ pub fn open(node: &Node, id: &BundleId) -> Result<Arc<Directory>> {
 }
 
 /// A bundle to lend for reading.
-pub fn lend(node: &Arc<Node>, id: &BundleId) -> LazyDir {
+pub fn lend_to_read(node: &Arc<Node>, id: &BundleId) -> LazyDir {
     let (node, id) = (Arc::clone(node), id.clone());
-    LazyDir::new(Access::Read, move || open(&node, &id))
+    LazyDir::new(Access::Read, move || open_bundle(&node, &id))
 }
 
 /// Finds a bundle by its id.
@@ -81,7 +81,7 @@ pub fn lend(node: &Arc<Node>, id: &BundleId) -> LazyDir {
 /// [`ErrorKind::NotFound`] if there is none.
 pub fn load(node: &Node, id: &BundleId) -> Result<Bundle> {
     node.policy.check_identifiers(id)?;
-    open(node, id)?;
+    open_bundle(node, id)?;
     Ok(node.layout.bundle(id))
 }
 
@@ -93,10 +93,10 @@ pub fn load(node: &Node, id: &BundleId) -> Result<Bundle> {
 pub fn inspect(node: &Arc<Node>, id: &BundleId) -> Result<Inspection> {
     let open = {
         let (node, id) = (Arc::clone(node), id.clone());
-        move |_| open(&node, &id).map(Found)
+        move |_| open_bundle(&node, &id).map(Found)
     };
     let (records, opened) =
-        crate::lend::lend(&mut Slot::reading(), Access::Read, open.clone(), |lent| node.policy.shim_records(id, lent));
+        call_policy(&mut Slot::reading(), Access::Read, open.clone(), |lent| node.policy.shim_records(id, lent));
     let records = records?;
     // The records and what follows are of one and the same bundle.
     let Found(directory) = opened.map_or_else(|| open(LockWait::Never), Ok)?;
@@ -218,7 +218,7 @@ pub(super) fn is_valid(node: &Node, id: &BundleId) -> Result<bool> {
 /// The names of the directories in a directory, sorted, without hidden ones.
 fn directories(directory: &Directory) -> Result<Vec<Box<str>>> {
     let mut names: Vec<Box<str>> = Vec::new();
-    let visited = directory.each_entry(|Entry { name, kind }| {
+    let visited = directory.each_entry(|DirectoryEntry { name, kind }| {
         if !name.is_hidden() && is_directory(directory, &name, kind) {
             names.extend(name.as_text().map(Box::from));
         }
@@ -229,9 +229,9 @@ fn directories(directory: &Directory) -> Result<Vec<Box<str>>> {
     Ok(names)
 }
 
-fn is_directory(parent: &Directory, name: &Name, kind: Option<Kind>) -> bool {
+fn is_directory(parent: &Directory, name: &Name, kind: Option<FileKind>) -> bool {
     match kind {
-        Some(kind) => kind == Kind::Directory,
-        None => parent.metadata_at(name).is_ok_and(|metadata| metadata.kind == Kind::Directory),
+        Some(kind) => kind == FileKind::Directory,
+        None => parent.metadata_at(name).is_ok_and(|metadata| metadata.kind == FileKind::Directory),
     }
 }

@@ -29,13 +29,13 @@ pub struct Listing {
     root: PathBuf,
     /// Each with the index behind its last entry.
     namespaces: Vec<(String, usize)>,
-    entries: Vec<Entry>,
+    entries: Vec<ListingEntry>,
     /// All ids, one behind the other.
     ids: String,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct ListingEntry {
     /// Where its id ends.
     end: usize,
     mode: u32,
@@ -64,7 +64,7 @@ impl Listing {
     pub(super) fn push(&mut self, id: &str, found: &Metadata) {
         self.ids.push_str(id);
         let end = self.ids.len();
-        self.entries.push(Entry { end, mode: found.mode, gid: found.gid, created: found.created });
+        self.entries.push(ListingEntry { end, mode: found.mode, gid: found.gid, created: found.created });
         if let Some((_, last)) = self.namespaces.last_mut() {
             *last = self.entries.len();
         }
@@ -91,7 +91,7 @@ impl Listing {
 
     fn at(&self, namespace: &str, at: usize) -> Option<Listed> {
         let start = at.checked_sub(1).and_then(|before| self.entries.get(before)).map_or(0, |before| before.end);
-        let Entry { end, mode, gid, created } = *self.entries.get(at)?;
+        let ListingEntry { end, mode, gid, created } = *self.entries.get(at)?;
         let id = BundleId::new(namespace, self.ids.get(start..end)?);
         Some(Listed { bundle: bundle_below(&self.state, &self.root, &id), mode, gid, created })
     }

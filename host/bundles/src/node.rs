@@ -94,7 +94,7 @@ fn check_paths(paths: &mut NodePaths) -> Result<()> {
     // The policy cleans paths; what it answers must agree with what is opened.
     let sockets = std::path::absolute(&paths.socket_root).unwrap_or_default();
     if !sockets.is_absolute() || sockets.components().any(|part| part == Component::ParentDir) {
-        let message = format!("the socket root {:?} has to be a path without `..`", paths.socket_root);
+        let message = format!("the socket root {:?} must be a path without `..`", paths.socket_root);
         return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message));
     }
     paths.socket_root = sockets;

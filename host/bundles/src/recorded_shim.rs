@@ -9,7 +9,7 @@ use dunnage_store::{ShimKind, ShimRecord};
 use dunnage_sys::{Directory, ProcessHandle};
 
 use crate::Node;
-use crate::inspect::{find_shim, open};
+use crate::inspect::{find_shim, open_bundle};
 
 /// The records of a shim, and the bundle they were found in.
 pub struct RecordedShim {
@@ -31,7 +31,7 @@ impl RecordedShim {
     pub fn read(node: &Arc<Node>, id: &BundleId, allow_legacy: bool) -> Result<Self> {
         node.policy.check_identifiers(id)?;
         // One bundle, opened once: another may get its name meanwhile.
-        let bundle = open(node, id)?;
+        let bundle = open_bundle(node, id)?;
         let lend = || {
             let bundle = Arc::clone(&bundle);
             LazyDir::new(Access::Read, move || Ok(bundle))

@@ -76,7 +76,7 @@ fn prepare(node: &Node, options: &RecoverOptions) -> Result<Option<PreviousBoot>
         PairStatus::Empty => remove_unfinished().map(|()| None),
         PairStatus::Unpaired(why) => {
             let error = Error::new(ErrorKind::NotPaired, Step::Pair, why);
-            Err(error.note("nothing was changed; name the state and the root that belong together"))
+            Err(error.note("nothing was changed; name a state and a root directory that belong together"))
         }
         // What it holds is of bundles that are gone with the old state.
         PairStatus::StateIsNew => remove_unfinished().map(|()| Some(PreviousBoot::default())),
@@ -127,7 +127,7 @@ impl Job<'_> {
             let Ok(work) = next else { return };
             let finding = work.finding(self);
             if self.is_over() {
-                let why = Some("there was no time left to look at it".to_owned());
+                let why = Some("the time limit was reached before it was checked".to_owned());
                 self.found(Finding { fate: Fate::Undecided, why, ..finding });
                 continue;
             }

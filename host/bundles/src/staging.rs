@@ -6,7 +6,7 @@ use dunnage_core::{
     AtStep, Built, DIRECTORY_MODE, Error, ErrorKind, FILE_MODE, Incarnation, Result, STAGING_MODE, Step, names,
 };
 use dunnage_store::DirLock;
-use dunnage_sys::{Directory, Kind, Metadata, Name, effective_ids};
+use dunnage_sys::{Directory, FileKind, Metadata, Name, effective_ids};
 use rustix::io::Errno;
 
 /// A directory that only we may enter, beside the place where the bundle will lie.
@@ -50,17 +50,17 @@ impl Staging {
     pub(super) fn verify(&self, built: &Built, spec_size: u64) -> Result<()> {
         let directory = self.directory.share().metadata().at_step(Step::Verify)?;
         let expected = Expected::of(built);
-        expected.check("the bundle", &directory, Kind::Directory, DIRECTORY_MODE, Some(expected.group))?;
+        expected.check("the bundle", &directory, FileKind::Directory, DIRECTORY_MODE, Some(expected.group))?;
         let rootfs = self.find(&names::ROOTFS)?;
-        expected.check("rootfs", &rootfs, Kind::Directory, DIRECTORY_MODE, None)?;
+        expected.check("rootfs", &rootfs, FileKind::Directory, DIRECTORY_MODE, None)?;
         let config = self.find(&names::CONFIG)?;
         Self::verify_config(&expected, built, &config, spec_size)?;
         if built.made.entries != 2 {
-            return Err(broken("it made more than rootfs and config.json"));
+            return Err(broken("it created more than rootfs and config.json"));
         }
         if directory.mode != built.made.mode {
             let (mode, asked) = (directory.mode, built.made.mode);
-            let message = format!("the file system did not keep mode {asked:04o} of the bundle, it has {mode:04o}");
+            let message = format!("the file system did not keep the bundle's mode {asked:04o}; it has {mode:04o}");
             return Err(Error::new(ErrorKind::Unsupported, Step::Verify, message).at(self.directory.path()));
         }
         Ok(())
@@ -68,7 +68,7 @@ impl Staging {
 
     fn find(&self, name: &Name) -> Result<Metadata> {
         self.directory.metadata_at(name).map_err(|failure| match failure.errno() {
-            Errno::NOENT => broken(format!("it did not make {name}")),
+            Errno::NOENT => broken(format!("it did not create {name}")),
             _ => Error::from_failure(Step::Verify, &failure),
         })
     }
@@ -77,7 +77,7 @@ impl Staging {
     /// caller's bytes; it must be all of them, and the file may have no second name.
     fn verify_config(expected: &Expected, built: &Built, found: &Metadata, spec_size: u64) -> Result<()> {
         let most = if expected.remapped { FILE_MODE } else { 0o600 };
-        expected.check("config.json", found, Kind::Regular, most, None)?;
+        expected.check("config.json", found, FileKind::Regular, most, None)?;
         if built.made.file == Some((names::CONFIG, found.mode)) && found.size == spec_size && found.links == 1 {
             Ok(())
         } else {
@@ -109,11 +109,11 @@ impl Staging {
             return Ok(());
         }
         let path = namespace.path_of(id);
-        let message = format!("another process has exchanged what became {}", path.display());
+        let message = format!("another process replaced the bundle before it became {}", path.display());
         let error = Error::new(ErrorKind::Untrusted, Step::Publish, message).at(&path);
         Err(match namespace.rename(id, namespace, &self.name) {
             Err(failure) if failure.errno() != Errno::NOENT => {
-                error.note(format!("{} is not the bundle that was made: {failure}", path.display()))
+                error.note(format!("{} is not the bundle that was created: {failure}", path.display()))
             }
             _ => error,
         })
@@ -136,9 +136,9 @@ impl Staging {
 /// Explains what a file system lacks that cannot rename a bundle.
 pub(super) fn cannot_rename(error: Error, errno: Errno) -> Error {
     let note = match errno {
-        Errno::INVAL | Errno::NOSYS => "the file system cannot rename without replacing",
+        Errno::INVAL | Errno::NOSYS => "the file system does not support renaming without replacing",
         Errno::XDEV => {
-            "the file system cannot rename this directory; on overlayfs the bundle has to be in the upper layer"
+            "the file system cannot rename this directory; on overlayfs the bundle must be in the upper layer"
         }
         _ => return error,
     };
@@ -148,11 +148,11 @@ pub(super) fn cannot_rename(error: Error, errno: Errno) -> Error {
 /// The error of a bundle that is there already.
 pub(super) fn exists(namespace: &Directory, id: &Name) -> Error {
     let path = namespace.path_of(id);
-    Error::new(ErrorKind::Exists, Step::Publish, format!("{} exists already", path.display())).at(path)
+    Error::new(ErrorKind::Exists, Step::Publish, format!("{} already exists", path.display())).at(path)
 }
 
 fn broken(what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::PolicyBroken, Step::Verify, format!("what the policy made cannot be published: {what}"))
+    Error::new(ErrorKind::PolicyBroken, Step::Verify, format!("what the policy created cannot be published: {what}"))
 }
 
 /// The owner and group that everything made must have.
@@ -172,13 +172,13 @@ impl Expected {
     }
 
     /// If no group is named, both ours and the remapped one are accepted.
-    fn check(&self, what: &str, found: &Metadata, kind: Kind, most: u32, group: Option<u32>) -> Result<()> {
+    fn check(&self, what: &str, found: &Metadata, kind: FileKind, most: u32, group: Option<u32>) -> Result<()> {
         let group_fits =
             group.map_or(found.gid == self.our_group || found.gid == self.group, |group| found.gid == group);
         if found.kind != kind {
-            Err(broken(format!("{what} is of the wrong kind")))
+            Err(broken(format!("{what} has the wrong file type")))
         } else if found.mode & !most != 0 {
-            Err(broken(format!("{what} has mode {:04o}, and the limit is {most:04o}", found.mode)))
+            Err(broken(format!("{what} has mode {:04o}, but at most {most:04o} is allowed", found.mode)))
         } else if found.uid != self.user || !group_fits {
             Err(broken(format!(
                 "{what} belongs to {}:{}, not to {}:{}",

@@ -14,7 +14,7 @@ use crate::inspect::find_shim;
 /// How long to wait for a process that was killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long what a shim has started may take to finish.
-const GRACE: Duration = Duration::from_secs(3);
+const LEFTOVER_END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Refuses if a shim or a container of the bundle is running, or ends them; whether there was
 /// something to end.
@@ -50,7 +50,7 @@ pub(super) fn end(
     {
         return busy(format!("a process of the bundle's shim is still running (pid {})", process.pid()));
     }
-    let deadline = Instant::now() + GRACE;
+    let deadline = Instant::now() + LEFTOVER_END_TIMEOUT;
     for process in left.iter().filter(|process| shims.iter().all(|shim| shim.pid() != process.pid())) {
         process.has_ended(deadline.saturating_duration_since(Instant::now())).at_step(Step::EndShim)?;
     }
@@ -105,6 +105,7 @@ fn kill(shim: &ProcessHandle, record: Option<&ShimRecord>, bundle: &Directory) -
     if guest || shim.end(Signal::KILL, KILL_TIMEOUT).at_step(Step::EndShim)? {
         return Ok(());
     }
-    let message = format!("the shim (pid {}) was killed and has not ended in {} s", shim.pid(), KILL_TIMEOUT.as_secs());
+    let message =
+        format!("the shim (pid {}) was killed but did not exit within {} s", shim.pid(), KILL_TIMEOUT.as_secs());
     Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(bundle.path()))
 }

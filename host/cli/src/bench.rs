@@ -15,15 +15,15 @@ use super::failure::usage;
 use super::options::{Global, Input};
 use super::output::pairs;
 
-/// Measure how fast this is on this machine
+/// Measure performance on this machine
 #[derive(Subcommand)]
 pub(super) enum Bench {
-    /// Create a bundle and delete it again: one operation
+    /// Create and delete a bundle, as one operation
     #[command(
         after_help = "Example:\n  dunnage --state /dev/shm/s --root /dev/shm/r bench cycle --spec config.json --count 10000"
     )]
     Cycle(Options),
-    /// Decide on the remapped group: one operation
+    /// Determine the remapped group, as one operation
     #[command(after_help = "Example:\n  dunnage bench gid --spec config.json --count 100000")]
     Gid(Options),
     Run(run::Run),
@@ -34,16 +34,16 @@ pub(super) struct Options {
     /// OCI runtime spec (config.json), `-` for standard input
     #[arg(long, value_name = "FILE")]
     spec: PathBuf,
-    /// Operations over all jobs
+    /// Total number of operations
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     count: u32,
-    /// Threads that work side by side
+    /// Number of parallel threads
     #[arg(long, value_name = "J", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     jobs: u32,
 }
 
 #[derive(Serialize)]
-struct Report {
+struct OperationReport {
     operation: &'static str,
     count: u32,
     jobs: u32,
@@ -109,8 +109,8 @@ impl Bench {
             _ => dunnage.remapped_gid(&spec).map(drop),
         };
         let (elapsed, times) = measure(options.count, options.jobs, run)?;
-        let report = Report::new(operation, &options, elapsed, times);
-        Ok(global.output.print(&report, Report::table)?)
+        let report = OperationReport::new(operation, &options, elapsed, times);
+        Ok(global.output.print(&report, OperationReport::table)?)
     }
 }
 
@@ -154,7 +154,7 @@ fn time(operation: impl FnOnce() -> dunnage::Result<()>) -> dunnage::Result<Dura
     Ok(start.elapsed())
 }
 
-impl Report {
+impl OperationReport {
     fn new(operation: &'static str, options: &Options, elapsed: Duration, times: Vec<Duration>) -> Self {
         Self {
             operation,

@@ -67,18 +67,16 @@ impl Create {
             ])
         });
         Ok(printed.map_err(|failed| match dunnage.delete_created(&id, created.incarnation, false) {
-            Ok(_) => failed.during(&operation, "the bundle was taken back"),
-            Err(error) => {
-                failed.during(&operation, &format!("the bundle was created, and cannot be taken back: {error}"))
-            }
+            Ok(_) => failed.during(&operation, "the bundle was removed again"),
+            Err(error) => failed.during(&operation, &format!("the bundle was created and cannot be removed: {error}")),
         })?)
     }
 }
 
-/// Delete bundles, with what is mounted in them
+/// Delete bundles, unmounting what is mounted in them
 #[derive(Args)]
 #[command(
-    after_help = "A bundle that is gone already is no error, and not listed.\n\nExample:\n  dunnage delete web-1 web-2"
+    after_help = "A bundle that does not exist is not an error, and is not listed.\n\nExample:\n  dunnage delete web-1 web-2"
 )]
 pub(super) struct Delete {
     /// Ids of the containers
@@ -126,16 +124,16 @@ impl Delete {
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunnage list -A -o json")]
 pub(super) struct List {
-    /// Those of all namespaces
+    /// List the bundles of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// Show what each container is doing; every shim is asked
+    /// Show the status of each container, by querying its shim
     #[arg(long)]
     status: bool,
 }
 
 /// How long all shims together may take to say what their containers are doing.
-const STATUS_PATIENCE: Duration = Duration::from_secs(4);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Serialize)]
 struct Item {
@@ -205,10 +203,10 @@ impl Item {
 /// Asks all shims; those that do not answer delay the result only briefly.
 fn statuses(dunnage: &Dunnage, listing: &Listing) -> anyhow::Result<Vec<TaskStatus>> {
     let ids: Vec<_> = listing.iter().map(|listed| listed.bundle.id().clone()).collect();
-    block_on(async { Ok(dunnage.task_statuses(&ids, STATUS_PATIENCE).await) })
+    block_on(async { Ok(dunnage.task_statuses(&ids, STATUS_TIMEOUT).await) })
 }
 
-/// Show what there is to know about a bundle
+/// Show everything that is known about a bundle
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunnage inspect web-1 -o json")]
 pub(super) struct Inspect {
@@ -279,9 +277,9 @@ fn split<T>(record: Result<Option<T>, String>) -> (Option<T>, Option<String>) {
     }
 }
 
-/// Show the host's group that GID 0 of a container is mapped to
+/// Show the host group that GID 0 of a container maps to
 #[derive(Args)]
-#[command(after_help = "0 means that it is not remapped.\n\nExample:\n  dunnage gid --spec config.json")]
+#[command(after_help = "0 means that the group is not remapped.\n\nExample:\n  dunnage gid --spec config.json")]
 pub(super) struct Gid {
     /// OCI runtime spec (config.json), `-` for standard input
     #[arg(long, value_name = "FILE")]
@@ -291,14 +289,14 @@ pub(super) struct Gid {
 impl Gid {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         #[derive(Serialize)]
-        struct Answer {
+        struct RemappedGid {
             remapped_gid: u32,
         }
         let spec = Input::open(&self.spec).map_err(|error| error.with_operation("gid"))?;
         confine(global, &Profile::NOTHING);
         let spec = spec.read().map_err(|error| error.with_operation("gid"))?;
         let remapped_gid = global.dunnage()?.remapped_gid(&spec)?;
-        Ok(global.output.print(&Answer { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
+        Ok(global.output.print(&RemappedGid { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use dunnage::broker::Broker;
 use dunnage::shim::StartOptions;
 pub(super) use dunnage_confine::Profile;
-use dunnage_confine::{Places, Report};
+use dunnage_confine::{AllowedPaths, ConfinementReport};
 
 use super::failure::Failed;
 use super::options::Global;
@@ -48,9 +48,9 @@ fn confine_beside(
 /// The same with a policy file to be read that the options do not name.
 pub(super) fn confine_with_policy(global: &Global, profile: &Profile, policy: Option<&Path>) -> String {
     if global.no_confine {
-        return "process: not confined, as was asked for".to_owned();
+        return "process: not confined, as requested".to_owned();
     }
-    let places = Places { state: &global.state, root: &global.root, socket_root: &global.socket_root, policy };
-    let report: Report = dunnage_confine::confine(&places, profile);
+    let paths = AllowedPaths { state: &global.state, root: &global.root, socket_root: &global.socket_root, policy };
+    let report: ConfinementReport = dunnage_confine::confine(&paths, profile);
     report.to_string()
 }

@@ -17,22 +17,22 @@ use super::options::Global;
 use super::output::write_all;
 
 /// How long it may take until `--follow` notices that it is to end.
-const ATTENTION: Duration = Duration::from_millis(100);
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Show the events of containers, such as the ends of their processes, as JSON lines
 #[derive(Args)]
 #[command(
-    after_help = "Shows the events on record of the namespace (option -n), the oldest first. The latest mebibyte of\n\
-    them is kept, and what was before it is forgotten sooner or later.\n\n\
-    Keys: topic, namespace, container_id, id, pid, exit_status, time; an event of an unknown type has\n\
-    null where nothing is known, and its type.\n\n\
+    after_help = "Shows the recorded events of the namespace (option -n), oldest first. The latest mebibyte of events\n\
+    is kept; older events are dropped sooner or later.\n\n\
+    Keys: topic, namespace, container_id, id, pid, exit_status, time. An event of an unknown type has\n\
+    its type, and null for what is unknown.\n\n\
     Example:\n  dunnage events --follow -A"
 )]
 pub(super) struct Events {
-    /// Go on with those to come, until SIGINT or SIGTERM, or until nobody reads them
+    /// Keep showing new events until SIGINT or SIGTERM, or until the reader of the output is gone
     #[arg(short, long)]
     follow: bool,
-    /// Those of all namespaces
+    /// Show the events of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
 }
@@ -56,7 +56,7 @@ fn follow(mut events: EventStream, wanted: impl Fn(&Event) -> bool) -> anyhow::R
     let ended = note_signals()?;
     let mut output = std::io::stdout().lock();
     while !ended.load(Ordering::Relaxed) && is_read(&output) {
-        let Some(event) = events.next_within(ATTENTION)?.filter(&wanted) else { continue };
+        let Some(event) = events.next_within(FOLLOW_INTERVAL)?.filter(&wanted) else { continue };
         match output.write_all(&line(&event)?).and_then(|()| output.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
             result => result.map_err(|error| Failed::output(&error))?,
@@ -80,7 +80,7 @@ fn is_read(output: &impl std::os::fd::AsFd) -> bool {
 
 /// Takes SIGINT and SIGTERM from now on; the answer says whether one has come.
 fn note_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let why = "follow the events: cannot take signals";
+    let why = "follow the events: cannot handle signals";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context(why)?;
     let (mut interrupt, mut terminate) = {
         let _entered = runtime.enter();
@@ -105,12 +105,12 @@ fn note_signals() -> anyhow::Result<Arc<AtomicBool>> {
 /// Record an event of a container, as shims do
 #[derive(Args)]
 #[command(
-    after_help = "The event is a google.protobuf.Any on standard input, of at most 64 KiB. Shims call this for the end of\n\
-    every process; nobody else needs to.\n\n\
+    after_help = "Reads the event from standard input: a google.protobuf.Any of at most 64 KiB. Shims run this command\n\
+    when a process exits; no other caller needs it.\n\n\
     Example:\n  dunnage publish --topic /tasks/exit --namespace default < event"
 )]
 pub(super) struct Publish {
-    /// What the event is about
+    /// Topic of the event, such as /tasks/exit
     #[arg(long)]
     topic: String,
 }

@@ -43,7 +43,7 @@ impl Failed {
     /// What is needed to confine this process cannot be started.
     pub(super) fn confining(error: &std::io::Error) -> Self {
         let message =
-            format!("cannot confine this process: its broker cannot be started: {error}; --no-confine works without");
+            format!("cannot confine this process: its broker cannot be started: {error}; --no-confine needs no broker");
         Self::new(ErrorKind::Unsupported.as_str(), "confine", message, 1)
     }
 

@@ -27,11 +27,11 @@ use self::failure::Failed;
 use self::options::Global;
 use self::output::Output;
 
-/// Makes, finds and removes the bundles of containers. Every decision over untrusted input is
-/// taken by a sandboxed policy.
+/// Creates, finds and deletes the bundles of containers. A sandboxed policy makes every decision
+/// about untrusted input.
 #[derive(Parser)]
 #[command(name = "dunnage", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done; 1 failed; 2 usage; 3 bad id, namespace or spec; 4 exists already;\n\
+#[command(after_help = "Exit codes: 0 done; 1 failed; 2 usage; 3 bad id, namespace or spec; 4 already exists;\n\
     5 no such bundle; 6 busy (mounted, live shim); 7 policy failed.\n\n\
     Example:\n  dunnage create web-1 --spec config.json\n  dunnage inspect web-1\n  dunnage delete web-1")]
 struct Cli {
@@ -52,9 +52,9 @@ enum Command {
     #[command(hide = true)]
     Remover(run::Remove),
     #[command(subcommand)]
-    Shim(shim::Shim),
+    Shim(shim::ShimCommand),
     #[command(subcommand)]
-    Policy(policy::Policy),
+    Policy(policy::PolicyCommand),
     Events(events::Events),
     Publish(events::Publish),
     Recover(recover::Recover),

@@ -13,10 +13,10 @@ use super::{Failed, Output};
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// State directory: bundles lie in DIR/NAMESPACE/ID
+    /// State directory; bundles are in DIR/NAMESPACE/ID
     #[arg(long, global = true, value_name = "DIR", env = "DUNNAGE_STATE", default_value = dunnage::DEFAULT_STATE)]
     pub(super) state: PathBuf,
-    /// Root directory: work directories lie in DIR/NAMESPACE/ID
+    /// Root directory; work directories are in DIR/NAMESPACE/ID
     #[arg(long, global = true, value_name = "DIR", env = "DUNNAGE_ROOT", default_value = dunnage::DEFAULT_ROOT)]
     pub(super) root: PathBuf,
     /// Namespace of the bundle
@@ -25,28 +25,28 @@ pub(super) struct Global {
     /// Daemon address that is hashed into the addresses of shims; may be empty
     #[arg(short, long, global = true, value_name = "PATH", env = "DUNNAGE_ADDRESS", default_value = dunnage::DEFAULT_DAEMON_ADDRESS)]
     pub(super) address: String,
-    /// Directory of the shims' sockets
+    /// Directory for the sockets of shims
     #[arg(long, global = true, value_name = "DIR", env = "DUNNAGE_SOCKET_ROOT", default_value = dunnage::DEFAULT_SOCKET_ROOT)]
     pub(super) socket_root: PathBuf,
-    /// How to print results (and errors)
+    /// Format of results and errors
     #[arg(short, long, global = true, value_enum, env = "DUNNAGE_OUTPUT", default_value_t = Output::Table)]
     pub(super) output: Output,
     /// Policy component to use instead of the built-in one
     #[arg(long, global = true, value_name = "FILE", env = "DUNNAGE_POLICY")]
     pub(super) policy: Option<PathBuf>,
-    /// Digest that the policy component has to have: sha256:HEX
+    /// Expected digest of the policy component: sha256:HEX
     #[arg(long, global = true, value_name = "DIGEST", env = "DUNNAGE_POLICY_DIGEST")]
     pub(super) policy_digest: Option<String>,
-    /// Groups that bundles may be given to: A-B, several separated by commas [default: any]
+    /// Group ids that bundles may be given to, as ranges A-B separated by commas [default: any]
     #[arg(long, global = true, value_name = "A-B", env = "DUNNAGE_GID_RANGE")]
     gid_range: Option<GroupRanges>,
-    /// Write through to the disk, so that a power loss loses nothing
+    /// Sync to disk, so that changes survive a power loss
     #[arg(long, global = true, env = "DUNNAGE_DURABLE", value_parser = FalseyValueParser::new())]
     durable: bool,
     /// Do not confine this process to the directories it needs
     #[arg(long, global = true, env = "DUNNAGE_NO_CONFINE", value_parser = FalseyValueParser::new())]
     pub(super) no_confine: bool,
-    /// Log more to standard error; may be given up to three times
+    /// Log more to standard error; can be given up to three times
     #[arg(short, long, global = true, action = ArgAction::Count, env = "DUNNAGE_VERBOSE")]
     pub(super) verbose: u8,
 }

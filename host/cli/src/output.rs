@@ -12,9 +12,9 @@ use super::Failed;
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
-    /// For people
+    /// Human-readable text
     Table,
-    /// For programs
+    /// JSON
     Json,
 }
 

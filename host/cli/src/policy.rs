@@ -11,32 +11,32 @@ use super::failure::usage;
 use super::options::Global;
 use super::output::pairs;
 
-/// The policy that decides
+/// Inspect and verify policies
 #[derive(Subcommand)]
-pub(super) enum Policy {
+pub(super) enum PolicyCommand {
     Inspect(Inspect),
     Verify(Verify),
 }
 
-/// Show what a policy is and what confines it
+/// Show a policy, and how it is confined
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunnage policy inspect")]
 pub(super) struct Inspect {
-    /// Policy component to look at instead of the one in force
+    /// Policy component to inspect instead of the one in use
     file: Option<PathBuf>,
 }
 
-/// Check that a policy has the right digest, fits the world and answers
+/// Check that a policy has the right digest, fits the WIT world and can be called
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  dunnage policy verify\n  dunnage policy verify policy.wasm --policy-digest sha256:…"
 )]
 pub(super) struct Verify {
-    /// Policy component to check instead of the one in force
+    /// Policy component to check instead of the one in use
     file: Option<PathBuf>,
 }
 
-impl Policy {
+impl PolicyCommand {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::Inspect(command) => {
@@ -132,7 +132,7 @@ fn show(global: &Global, dunnage: &Dunnage, process: &str, verified: Option<bool
         compiled_for,
         limits: ShownLimits::from(&limits),
         confinement: vec![
-            "policy: a WebAssembly instance of its own for every call".to_owned(),
+            "policy: a separate WebAssembly instance for every call".to_owned(),
             process.to_owned(),
             "not confined: bench run, shims and their monitors".to_owned(),
         ],

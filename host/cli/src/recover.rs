@@ -15,25 +15,25 @@ use super::failure::Failed;
 use super::options::Global;
 use super::output::columns;
 
-/// Remove what crashes and reboots have left
+/// Remove what crashes and reboots left behind
 #[derive(Args)]
 #[command(
-    after_help = "Safe at any time. It acts only on a state and a root directory that belong together, on what nobody is\nat work on, and on what is certainly nobody's any more. Exit code 1 if something stays undecided.\n\nExample:\n  dunnage recover --dry-run\n  dunnage recover -o json"
+    after_help = "This is safe at any time. It only acts if the state and the root directory belong together, and it only\nremoves what no process is working on and what is certainly no longer in use. The exit code is 1 if\nsomething stays undecided.\n\nExample:\n  dunnage recover --dry-run\n  dunnage recover -o json"
 )]
 pub(super) struct Recover {
-    /// Only say what would be done
+    /// Only report what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Also remove what deletions of containerd's runtime v1 have left (.ID)
+    /// Also remove what deletions by containerd's runtime v1 left behind (.ID)
     #[arg(long)]
     adopt_v1: bool,
-    /// How long it may take, in seconds
+    /// Time limit in seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
 }
 
 #[derive(Serialize)]
-struct Report {
+struct RecoveryReport {
     dry_run: bool,
     looked_at: u64,
     /// How many of each kind, by their fate.
@@ -85,12 +85,12 @@ impl Recover {
         progress.clear();
         let recovery = recovery?;
         let undecided = recovery.is_undecided();
-        global.output.print(&Report::of(self.dry_run, recovery), Report::table)?;
+        global.output.print(&RecoveryReport::of(self.dry_run, recovery), RecoveryReport::table)?;
         if undecided { Err(Failed::reported(1).into()) } else { Ok(()) }
     }
 }
 
-impl Report {
+impl RecoveryReport {
     fn of(dry_run: bool, recovery: Recovery) -> Self {
         let mut counts = BTreeMap::new();
         for leftover in Leftover::ALL {
@@ -104,7 +104,7 @@ impl Report {
 
     fn table(&self) -> String {
         if self.findings.is_empty() {
-            return "nothing is left over\n".to_owned();
+            return "nothing to recover\n".to_owned();
         }
         let rows: Vec<_> = self
             .findings
@@ -140,7 +140,7 @@ impl Progress {
         // Another thread is showing it already.
         let Ok(mut shown) = self.0.try_lock() else { return };
         if Instant::now() >= shown.next {
-            let line = format!("recover: {count} entries looked at");
+            let line = format!("recover: {count} entries checked");
             let _ = write!(std::io::stderr(), "\r{line}");
             *shown = Shown { next: Instant::now() + Self::PERIOD, width: line.len() };
         }

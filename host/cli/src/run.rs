@@ -32,7 +32,7 @@ const SPARE: usize = 16;
 /// Run a container
 #[derive(Args)]
 #[command(
-    after_help = "The exit code is the container's, 128+n if signal n ended it, 125 if it could not be run.\n\nExample:\n  dunnage run web-1 --spec config.json --rootfs /srv/web --rm"
+    after_help = "The exit code is that of the container, 128+n if signal n ended it, or 125 if it could not be run.\n\nExample:\n  dunnage run web-1 --spec config.json --rootfs /srv/web --rm"
 )]
 pub(super) struct Run {
     /// Id of the container
@@ -40,16 +40,16 @@ pub(super) struct Run {
     /// OCI runtime spec (config.json), `-` for standard input
     #[arg(long, value_name = "FILE")]
     spec: PathBuf,
-    /// Root file system of the container; it is mounted at the bundle's rootfs
+    /// Root file system of the container, mounted at the bundle's rootfs
     #[arg(long, value_name = "DIR")]
     rootfs: PathBuf,
-    /// Whose shim runs the container
-    #[arg(long, value_enum, default_value_t = Kind::Remote)]
-    shim: Kind,
-    /// Delete the bundle when the container has ended
+    /// Shim that runs the container
+    #[arg(long, value_enum, default_value_t = ShimChoice::Remote)]
+    shim: ShimChoice,
+    /// Delete the bundle when the container exits
     #[arg(long)]
     rm: bool,
-    /// Leave the container running, and print where
+    /// Leave the container running, and print its id
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
@@ -58,10 +58,10 @@ pub(super) struct Run {
 
 /// Whose shim runs the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    /// containerd's shim, in a process of its own
+enum ShimChoice {
+    /// containerd's shim, in a separate process
     Remote,
-    /// Our own: this program, in a process of its own
+    /// Dunnage's own shim: this program, in a separate process
     Local,
 }
 
@@ -89,7 +89,7 @@ impl Run {
         let input = Input::open(&self.spec).map_err(|error| error.with_operation(&operation))?;
         let rootfs = self.rootfs(&operation)?;
         let mut options = self.start.options(self.detach)?;
-        if self.shim == Kind::Local {
+        if self.shim == ShimChoice::Local {
             // This program takes the place of containerd's shim.
             options.binary = std::env::current_exe()?;
         }
@@ -106,7 +106,8 @@ impl Run {
                 (Ok(outcome), Ok(())) if self.detach => {
                     outcome.print(global).map_err(|failed| match outcome.remove(&dunnage, &task.id) {
                         Ok(_) => failed.during(&operation, "the container was removed"),
-                        Err(error) => failed.during(&operation, &format!("it runs, and cannot be removed: {error}")),
+                        Err(error) => failed
+                            .during(&operation, &format!("the container is running and cannot be removed: {error}")),
                     })?;
                     outcome.code
                 }

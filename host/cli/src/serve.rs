@@ -42,7 +42,7 @@ fn options(mut arguments: impl Iterator<Item = OsString>) -> anyhow::Result<Serv
             // Events are recorded directly, and only errors are logged.
             "-address" | "-containerd-binary" => drop(value()?),
             "-debug" => {}
-            flag => return Err(usage(format!("a shim has no option {flag}"))),
+            flag => return Err(usage(format!("unknown option {flag} of a shim"))),
         }
     }
     if options.namespace.is_empty() {

@@ -15,9 +15,9 @@ use super::failure::Failed;
 use super::options::Global;
 use super::output::pairs;
 
-/// Start, ask and stop shims; show their addresses and settings
+/// Start, query and stop shims; show their addresses and settings
 #[derive(Subcommand)]
-pub(super) enum Shim {
+pub(super) enum ShimCommand {
     Address(Address),
     ConnectAddress(ConnectAddress),
     Config(Config),
@@ -26,29 +26,31 @@ pub(super) enum Shim {
     Stop(Stop),
 }
 
-/// Show the address that the shim of a bundle has to have
+/// Show the expected address of a bundle's shim
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunnage shim address web-1")]
 pub(super) struct Address {
     /// Id of the container
     id: String,
-    /// The abstract address of old containerd versions instead
+    /// Show the abstract address of old containerd versions instead
     #[arg(long)]
     legacy: bool,
 }
 
-/// Show the address to connect to: the one on file
+/// Show the recorded address to connect to
 #[derive(Args)]
-#[command(after_help = "Exit code 5 means that none is on file.\n\nExample:\n  dunnage shim connect-address web-1")]
+#[command(
+    after_help = "Exit code 5 means that no address is recorded.\n\nExample:\n  dunnage shim connect-address web-1"
+)]
 pub(super) struct ConnectAddress {
     /// Id of the container
     id: String,
-    /// Fall back to the abstract address of old containerd versions, which anybody could hold
+    /// Fall back to the abstract address of old containerd versions, which any process could hold
     #[arg(long)]
     allow_legacy: bool,
 }
 
-/// Show how the shim of a bundle is to be set up
+/// Show the settings of a bundle's shim
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunnage shim config web-1 --runtime-root /run/runc -o json")]
 pub(super) struct Config {
@@ -64,7 +66,7 @@ pub(super) struct Settings {
     /// Where runc keeps its state on this node [default: /run/containerd/runc, by the shim]
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     runtime_root: String,
-    /// Where runc keeps the state of this container; wins if not empty
+    /// Where runc keeps the state of this container; takes precedence if not empty
     #[arg(long, value_name = "DIR")]
     runc_runtime_root: Option<String>,
     /// Let systemd manage the container's cgroup
@@ -91,10 +93,10 @@ pub(super) struct Starting {
     /// Existing cgroup for the shim, as a path below the hierarchies
     #[arg(long, value_name = "PATH")]
     cgroup: Option<String>,
-    /// Have the shim log more
+    /// Make the shim log more
     #[arg(long)]
     debug: bool,
-    /// Seconds that the shim may take until it answers
+    /// Seconds to wait until the shim answers
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     #[command(flatten)]
@@ -115,7 +117,7 @@ impl Starting {
     }
 }
 
-/// Start the shim of a bundle; it stays when this command is gone
+/// Start the shim of a bundle; it keeps running after this command exits
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunnage shim start web-1 -o json")]
 pub(super) struct Start {
@@ -135,13 +137,13 @@ pub(super) struct Info {
     connect: Connecting,
 }
 
-/// End the shim of a bundle; its container keeps running
+/// Stop the shim of a bundle; its container keeps running
 #[derive(Args)]
 #[command(after_help = "Example:\n  dunnage shim stop web-1")]
 pub(super) struct Stop {
     /// Id of the container
     id: String,
-    /// Kill it (SIGKILL) instead of asking it to end (SIGTERM)
+    /// Kill the shim (SIGKILL) instead of asking it to exit (SIGTERM)
     #[arg(long)]
     kill: bool,
     #[command(flatten)]
@@ -151,10 +153,10 @@ pub(super) struct Stop {
 /// How a shim is connected to.
 #[derive(Args)]
 struct Connecting {
-    /// Take an abstract address too, which anybody could hold
+    /// Also accept an abstract address, which any process could hold
     #[arg(long)]
     allow_legacy: bool,
-    /// Seconds that the shim may take until it answers, or has ended
+    /// Seconds to wait until the shim answers, or exits
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
 }
@@ -169,7 +171,7 @@ impl Connecting {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct ShimAddress {
     address: String,
 }
 
@@ -221,8 +223,8 @@ impl Start {
             let shim = dunnage.start_shim(&id, options).await?;
             let Err(failed) = Alive::of(&shim).print(global) else { return Ok(()) };
             let outcome = match shim.remove().await {
-                Ok(()) => "the shim was ended".to_owned(),
-                Err(error) => format!("the shim was started, and cannot be ended: {error}"),
+                Ok(()) => "the shim was stopped".to_owned(),
+                Err(error) => format!("the shim was started and cannot be stopped: {error}"),
             };
             Err(failed.during(&format!("start the shim of {id}"), &outcome).into())
         })
@@ -258,7 +260,7 @@ impl Stop {
     }
 }
 
-impl Shim {
+impl ShimCommand {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::Address(command) => command.run(global),
@@ -276,7 +278,7 @@ impl Address {
         confine(global, &Profile::NOTHING);
         let (dunnage, id) = (global.dunnage()?, global.id(&self.id));
         let address = if self.legacy { dunnage.legacy_shim_address(&id)? } else { dunnage.shim_address(&id)? };
-        Ok(global.output.print(&Answer { address }, |answer| answer.address.clone())?)
+        Ok(global.output.print(&ShimAddress { address }, |answer| answer.address.clone())?)
     }
 }
 
@@ -284,7 +286,7 @@ impl ConnectAddress {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         confine(global, &Profile::READING);
         let endpoint = global.dunnage()?.connect_address(&global.id(&self.id), self.allow_legacy)?;
-        Ok(global.output.print(&Answer { address: endpoint.address }, |answer| answer.address.clone())?)
+        Ok(global.output.print(&ShimAddress { address: endpoint.address }, |answer| answer.address.clone())?)
     }
 }
 

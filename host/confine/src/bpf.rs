@@ -32,9 +32,9 @@ const UNKNOWN: u32 = SECCOMP_RET_ERRNO | Errno::NOSYS.raw_os_error().unsigned_ab
 
 type Program = Vec<sock_filter>;
 
-/// What becomes of all calls from one number on, up to the next one of the list.
+/// The rule for all calls from one number on, up to the next one of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate<'a> {
+enum CallRule<'a> {
     Unknown,
     Allowed,
     /// Allowed if one of these holds.
@@ -55,10 +55,10 @@ pub(crate) fn compile(calls: &Calls) -> Result<Program, TryFromIntError> {
     Ok(program)
 }
 
-/// The fates of all numbers there are, in rising order. Those of another calling convention (x32)
+/// The rules of all numbers there are, in rising order. Those of another calling convention (x32)
 /// are above every known one, and so unknown.
-fn spans(calls: &Calls) -> Result<Vec<(u32, Fate<'_>)>, TryFromIntError> {
-    let mut spans = vec![(0, Fate::Unknown)];
+fn spans(calls: &Calls) -> Result<Vec<(u32, CallRule<'_>)>, TryFromIntError> {
+    let mut spans = vec![(0, CallRule::Unknown)];
     let mut begin = |number: u32, fate| {
         // What begins here ends what would have begun here, and goes on if it is the same.
         spans.pop_if(|last| last.0 == number);
@@ -68,8 +68,8 @@ fn spans(calls: &Calls) -> Result<Vec<(u32, Fate<'_>)>, TryFromIntError> {
     };
     for (number, checks) in calls {
         let number = u32::try_from(*number)?;
-        begin(number, if checks.is_empty() { Fate::Allowed } else { Fate::Checked(checks) });
-        begin(number + 1, Fate::Unknown);
+        begin(number, if checks.is_empty() { CallRule::Allowed } else { CallRule::Checked(checks) });
+        begin(number + 1, CallRule::Unknown);
     }
     Ok(spans)
 }
@@ -94,7 +94,7 @@ enum Next {
 
 impl Search {
     /// Half of the spans lie below the middle one.
-    fn among(&mut self, spans: &[(u32, Fate<'_>)]) -> Result<Next, TryFromIntError> {
+    fn among(&mut self, spans: &[(u32, CallRule<'_>)]) -> Result<Next, TryFromIntError> {
         let (lower, upper) = spans.split_at(spans.len() / 2);
         match upper {
             [(middle, _), ..] if !lower.is_empty() => {
@@ -103,12 +103,12 @@ impl Search {
                 let jump = jump(BPF_JGE, *middle, self.distance(above)?, self.distance(below)?);
                 Ok(Next::At(self.add(jump)))
             }
-            [(_, Fate::Allowed), ..] => Ok(Next::Answer(SECCOMP_RET_ALLOW)),
-            [(_, Fate::Checked(checks)), ..] => {
+            [(_, CallRule::Allowed), ..] => Ok(Next::Answer(SECCOMP_RET_ALLOW)),
+            [(_, CallRule::Checked(checks)), ..] => {
                 self.backwards.extend(check(checks)?.into_iter().rev());
                 Ok(Next::At(self.backwards.len() - 1))
             }
-            [(_, Fate::Unknown), ..] | [] => Ok(Next::Answer(UNKNOWN)),
+            [(_, CallRule::Unknown), ..] | [] => Ok(Next::Answer(UNKNOWN)),
         }
     }
 

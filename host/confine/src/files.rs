@@ -7,19 +7,22 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
-use crate::{Places, Profile};
+use crate::{AllowedPaths, Profile};
 
 /// The newest Landlock this was written for; older kernels enforce what they know of it.
 const NEWEST: ABI = ABI::V6;
 
-pub(crate) fn restrict(places: &Places<'_>, profile: &Profile) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
+pub(crate) fn restrict(
+    paths: &AllowedPaths<'_>,
+    profile: &Profile,
+) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
     let scope = if profile.abstract_sockets { Scope::Signal.into() } else { Scope::from_all(NEWEST) };
     let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(scope)?
         .create()?;
-    for (path, access) in allowed(places, profile) {
+    for (path, access) in allowed(paths, profile) {
         // What cannot be opened cannot be used for the work either, and the work will report that.
         if let Ok(handle) = PathFd::new(&path) {
             ruleset = ruleset.add_rule(PathBeneath::new(handle, access))?;
@@ -29,15 +32,15 @@ pub(crate) fn restrict(places: &Places<'_>, profile: &Profile) -> Result<Ruleset
 }
 
 /// The places that the work needs, and what for.
-fn allowed(places: &Places<'_>, profile: &Profile) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
+fn allowed(paths: &AllowedPaths<'_>, profile: &Profile) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
     let mut allowed = vec![(PathBuf::from("/proc"), AccessFs::ReadFile | AccessFs::ReadDir)];
-    if let Some(policy) = places.policy {
+    if let Some(policy) = paths.policy {
         allowed.push((policy.to_owned(), AccessFs::ReadFile.into()));
     }
     for (path, rights, may_be_missing) in [
-        (places.state, profile.state, profile.makes_bases),
-        (places.root, profile.root, profile.makes_bases),
-        (places.socket_root, profile.sockets, profile.makes_sockets),
+        (paths.state, profile.state, profile.makes_bases),
+        (paths.root, profile.root, profile.makes_bases),
+        (paths.socket_root, profile.sockets, profile.makes_sockets),
     ] {
         let rights: BitFlags<AccessFs> = rights.iter().copied().flatten().copied().collect();
         if !rights.is_empty() {

@@ -28,9 +28,9 @@ use landlock::RulesetStatus;
 
 pub use self::profile::Profile;
 
-/// Where the work is done.
+/// The paths that the work may need.
 #[derive(Clone, Copy, Debug)]
-pub struct Places<'a> {
+pub struct AllowedPaths<'a> {
     /// The state directory.
     pub state: &'a Path,
     /// The root directory.
@@ -44,7 +44,7 @@ pub struct Places<'a> {
 /// How far a process is confined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
-pub struct Report {
+pub struct ConfinementReport {
     /// What confines it.
     pub by: Vec<String>,
     /// What does not, and why.
@@ -55,17 +55,17 @@ pub struct Report {
 ///
 /// A kernel that lacks something is not a reason to fail: the policy is confined in any case. What
 /// went wrong is in the report, and in the log.
-pub fn confine(places: &Places<'_>, profile: &Profile) -> Report {
-    let mut report = Report::default();
+pub fn confine(paths: &AllowedPaths<'_>, profile: &Profile) -> ConfinementReport {
+    let mut report = ConfinementReport::default();
     // Directories are opened first: that may take the capabilities that go next. The filter comes
     // last, since it forbids all of this.
-    match files::restrict(places, profile) {
+    match files::restrict(paths, profile) {
         Ok(RulesetStatus::FullyEnforced) => report.by.push("Landlock".to_owned()),
-        Ok(RulesetStatus::PartiallyEnforced) => report.by.push("Landlock as far as this kernel can".to_owned()),
-        Ok(RulesetStatus::NotEnforced) => report.without.push("this kernel has no Landlock".to_owned()),
+        Ok(RulesetStatus::PartiallyEnforced) => report.by.push("Landlock as far as this kernel supports it".to_owned()),
+        Ok(RulesetStatus::NotEnforced) => report.without.push("this kernel does not support Landlock".to_owned()),
         Err(error) => report.failed("Landlock", &*error),
     }
-    match capabilities::drop_all_but(profile, places.policy.is_some()) {
+    match capabilities::drop_all_but(profile, paths.policy.is_some()) {
         Ok(left) => report.by.push(format!("capabilities ({left})")),
         Err(errno) => report.failed("capabilities", &errno),
     }
@@ -81,14 +81,14 @@ pub fn confine(places: &Places<'_>, profile: &Profile) -> Report {
     report
 }
 
-impl Report {
+impl ConfinementReport {
     fn failed(&mut self, what: &str, error: &dyn fmt::Display) {
-        tracing::warn!("cannot confine this process by {what}: {error}");
+        tracing::warn!("cannot confine this process with {what}: {error}");
         self.without.push(format!("{what} failed: {error}"));
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ConfinementReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.by {
             [] => f.write_str("process: not confined")?,

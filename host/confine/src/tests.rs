@@ -8,7 +8,7 @@ use std::process::Command;
 use libc::*;
 use rustix::io::Errno;
 
-use super::{Places, Profile, Report, confine};
+use super::{AllowedPaths, ConfinementReport, Profile, confine};
 
 /// What no command may do. With all arguments zero they do no harm where they are allowed.
 const DENIED: [c_long; 46] = [
@@ -68,12 +68,12 @@ fn call(number: c_long, first: c_long, second: c_long) -> Result<c_long, Errno> 
 }
 
 /// Does something on a thread that is confined.
-fn confined<T: Send>(profile: &Profile, directory: &Path, work: impl FnOnce(&Report) -> T + Send) -> T {
+fn confined<T: Send>(profile: &Profile, directory: &Path, work: impl FnOnce(&ConfinementReport) -> T + Send) -> T {
     let (state, root, socket_root) = (directory.join("state"), directory.join("root"), directory.join("sockets"));
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || {
-            let places = Places { state: &state, root: &root, socket_root: &socket_root, policy: None };
-            let report = confine(&places, profile);
+            let paths = AllowedPaths { state: &state, root: &root, socket_root: &socket_root, policy: None };
+            let report = confine(&paths, profile);
             work(&report)
         });
         thread.join().unwrap()

@@ -12,7 +12,7 @@ pub const STAGING_MODE: u32 = 0o700;
 
 /// What the host has made for the policy in the directory that was lent.
 #[derive(Debug)]
-pub struct Made {
+pub struct StagedContents {
     /// How many directories and files.
     pub entries: u32,
     /// The last file, and its mode.
@@ -21,7 +21,7 @@ pub struct Made {
     pub mode: u32,
 }
 
-impl Default for Made {
+impl Default for StagedContents {
     fn default() -> Self {
         Self { entries: 0, file: None, mode: STAGING_MODE }
     }
@@ -33,5 +33,5 @@ pub struct Built {
     /// The group that it was given to; 0 if it is not remapped.
     pub remapped_gid: u32,
     /// What the host has made for it.
-    pub made: Made,
+    pub made: StagedContents,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use dunnage_sys::Failure;
-use dunnage_sys::trusted_path::AmbientError;
+use dunnage_sys::trusted_path::TrustedPathError;
 use rustix::io::Errno;
 
 /// The result of this crate's functions.
@@ -290,10 +290,10 @@ impl Error {
     /// A directory named by the operator that cannot be used.
     #[must_use]
     #[doc(hidden)]
-    pub fn from_ambient(step: Step, error: &AmbientError) -> Self {
+    pub fn from_trusted_path(step: Step, error: &TrustedPathError) -> Self {
         match error {
-            AmbientError::Failure(failure) => Self::from_failure(step, failure),
-            AmbientError::Untrusted { path, why } => {
+            TrustedPathError::Failure(failure) => Self::from_failure(step, failure),
+            TrustedPathError::Untrusted { path, why } => {
                 Self::new(ErrorKind::Untrusted, step, why.clone()).at(path.clone())
             }
         }
@@ -391,8 +391,8 @@ impl<T> AtStep<T> for dunnage_sys::Result<T> {
     }
 }
 
-impl<T> AtStep<T> for Result<T, AmbientError> {
+impl<T> AtStep<T> for Result<T, TrustedPathError> {
     fn at_step(self, step: Step) -> Result<T> {
-        self.map_err(|error| Error::from_ambient(step, &error))
+        self.map_err(|error| Error::from_trusted_path(step, &error))
     }
 }

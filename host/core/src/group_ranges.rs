@@ -43,7 +43,7 @@ impl FromStr for GroupRanges {
     /// Reads `A-B`, `A`, or several of them separated by commas.
     fn from_str(text: &str) -> Result<Self, String> {
         let number =
-            |part: &str| part.trim().parse::<u32>().map_err(|error| format!("`{part}` is no group id: {error}"));
+            |part: &str| part.trim().parse::<u32>().map_err(|error| format!("`{part}` is not a group id: {error}"));
         let mut ranges = Self::default();
         for part in text.split(',') {
             let (first, last) = part.split_once('-').unwrap_or((part, part));

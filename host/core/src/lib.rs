@@ -19,7 +19,7 @@ mod shim_config;
 mod shim_records;
 mod spec;
 
-pub use self::built::{Built, DIRECTORY_MODE, FILE_MODE, Made, STAGING_MODE};
+pub use self::built::{Built, DIRECTORY_MODE, FILE_MODE, STAGING_MODE, StagedContents};
 pub use self::bundle::{Bundle, BundleId, Incarnation, NoIncarnation};
 pub use self::directory_path::check_directory;
 pub use self::error::{AtStep, Error, ErrorKind, Result, Step};

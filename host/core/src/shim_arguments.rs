@@ -21,10 +21,10 @@ pub fn shim_arguments(
 ) -> Result<Vec<String>> {
     let own = (bundle.path().to_str(), bundle.work_dir().to_str(), bundle.id().namespace());
     if (Some(&*config.path), Some(&*config.work_dir), &*config.namespace) != own {
-        return Err(unusable("the settings are not those of this bundle"));
+        return Err(unusable("the settings do not belong to this bundle"));
     }
     let publisher = publisher.to_str().ok_or_else(|| {
-        let message = format!("{} is not UTF-8, and arguments of a shim are text", publisher.display());
+        let message = format!("{} is not UTF-8, as arguments of a shim must be", publisher.display());
         unusable(message).at(publisher)
     })?;
     let mut arguments = vec![
@@ -43,7 +43,7 @@ pub fn shim_arguments(
     arguments.extend(config.systemd_cgroup.then_some("-systemd-cgroup"));
     arguments.extend(debug.then_some("-debug"));
     if arguments.iter().any(|argument| argument.contains('\0')) {
-        return Err(unusable("the settings hold a NUL, which no argument can"));
+        return Err(unusable("the settings contain a NUL, which an argument cannot"));
     }
     Ok(arguments.into_iter().map(str::to_owned).collect())
 }

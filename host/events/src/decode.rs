@@ -30,7 +30,7 @@ pub fn decode(topic: &str, namespace: &str, event: &[u8], now: SystemTime) -> Re
 
 /// The same of an event in memory.
 pub(super) fn assemble(topic: &str, namespace: &str, any: Any, now: SystemTime) -> Result<Event> {
-    let why = |what: &str| format!("the {what} has to have 1 to {MAX_TEXT} printable ASCII characters");
+    let why = |what: &str| format!("the {what} must have 1 to {MAX_TEXT} printable ASCII characters");
     if !is_printable(topic) {
         return Err(invalid(why("topic")));
     }

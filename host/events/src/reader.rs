@@ -49,5 +49,5 @@ impl Reader {
 }
 
 fn parse(line: &[u8]) -> Option<Event> {
-    serde_json::from_slice(line).inspect_err(|error| tracing::debug!(%error, "a line on record is no event")).ok()
+    serde_json::from_slice(line).inspect_err(|error| tracing::debug!(%error, "a recorded line is not an event")).ok()
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dunnage_core::{AtStep, Result, Step};
-use dunnage_sys::{Directory, Watch};
+use dunnage_sys::{Directory, DirectoryWatch};
 
 use crate::Event;
 use crate::log::{EventLog, current, files};
 use crate::reader::Reader;
 
 /// How often to look where nothing can be watched: no directory yet, no inotify.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often to look all the same: the directory may have been replaced.
-const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The events on record, and then those to come, as they are recorded.
 ///
@@ -33,7 +33,7 @@ struct Watched {
     /// Kept open, so that no other directory can get its inode.
     directory: Arc<Directory>,
     /// `None` if the kernel gives us none (there is a limit per user).
-    watch: Option<Watch>,
+    watch: Option<DirectoryWatch>,
 }
 
 impl EventStream {
@@ -67,9 +67,9 @@ impl EventStream {
 
     fn wait(&self, most: Duration) -> Result<()> {
         match self.watched.as_ref().and_then(|watched| watched.watch.as_ref()) {
-            Some(watch) => watch.wait(most.min(LOOK_ANYWAY)).at_step(Step::ReadEvents),
+            Some(watch) => watch.wait(most.min(RECHECK_INTERVAL)).at_step(Step::ReadEvents),
             None => {
-                std::thread::sleep(most.min(LOOK));
+                std::thread::sleep(most.min(POLL_INTERVAL));
                 Ok(())
             }
         }
@@ -104,8 +104,8 @@ impl EventStream {
         if self.watched.as_ref().is_some_and(|watched| watched.directory.identity() == directory.identity()) {
             return;
         }
-        let watch = Watch::new(directory)
-            .inspect_err(|failure| tracing::debug!(%failure, "looking for events now and then instead"))
+        let watch = DirectoryWatch::new(directory)
+            .inspect_err(|failure| tracing::debug!(%failure, "cannot watch for events, so polling instead"))
             .ok();
         self.watched = Some(Watched { directory: Arc::clone(directory), watch });
         self.reader = None;
@@ -117,7 +117,7 @@ impl Iterator for EventStream {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(found) = self.next_within(LOOK_ANYWAY).transpose() {
+            if let Some(found) = self.next_within(RECHECK_INTERVAL).transpose() {
                 return Some(found);
             }
         }

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 const MEMORY: usize = 64 << 20;
 const DEADLINE: Duration = Duration::from_millis(5);
 /// Far more than the deadline, so that a busy machine is not taken for a client that hangs.
-const HANGS: Duration = Duration::from_secs(10);
+const HANG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Allocating more than the limit fails, which ends the process.
 #[global_allocator]
@@ -84,6 +84,6 @@ fuzz_target!(|input: &[u8]| {
             call(&client, *how).await;
             call(&client, 13).await;
         };
-        tokio::time::timeout(HANGS, calls).await.expect("a call ends, whatever the shim answers");
+        tokio::time::timeout(HANG_TIMEOUT, calls).await.expect("a call ends, whatever the shim answers");
     });
 });

@@ -37,7 +37,7 @@ pub struct Runc {
 
 /// What a runtime says about a container (`runc state`).
 #[derive(Clone, Debug, Deserialize)]
-pub struct State {
+pub struct ContainerState {
     /// What the container is doing.
     pub status: String,
     /// Its init process; 0 if it has none.
@@ -47,7 +47,7 @@ pub struct State {
     pub bundle: PathBuf,
 }
 
-impl State {
+impl ContainerState {
     /// A container whose creation was cut short: it has a directory, but no state.
     #[must_use]
     pub fn creating(bundle: &Path) -> Self {
@@ -138,7 +138,7 @@ impl Runc {
                 None => {
                     let _ = child.kill();
                     let _ = child.wait();
-                    let message = format!("no answer in {} s", timeout.as_secs());
+                    let message = format!("no answer within {} s", timeout.as_secs());
                     return Err(io::Error::new(io::ErrorKind::TimedOut, message));
                 }
             }
@@ -178,10 +178,10 @@ mod tests {
 
     #[test]
     fn states_are_told_apart() {
-        let state = |text: &str| serde_json::from_str::<State>(text).unwrap();
+        let state = |text: &str| serde_json::from_str::<ContainerState>(text).unwrap();
         assert!(state(r#"{"status":"running","pid":7,"bundle":"/b"}"#).is_running());
         assert!(state(r#"{"status":"paused","pid":7,"bundle":"/b"}"#).is_running());
         assert!(!state(r#"{"status":"stopped","bundle":"/b"}"#).is_running());
-        assert!(!State::creating(Path::new("/b")).is_running());
+        assert!(!ContainerState::creating(Path::new("/b")).is_running());
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Sandbox {
     engine: Engine,
     watchdog: Watchdog,
     /// One permit for each instance of the pool.
-    turns: FairSemaphore,
+    instance_permits: FairSemaphore,
     deadline: u64,
     answer_bytes: usize,
 }
@@ -61,7 +61,7 @@ impl Sandbox {
         Ok(Self {
             engine,
             watchdog,
-            turns: FairSemaphore::new(calls),
+            instance_permits: FairSemaphore::new(calls),
             deadline: deadline.saturating_add(1),
             answer_bytes,
         })
@@ -77,8 +77,8 @@ impl Sandbox {
         context: Context,
         call: impl FnOnce(&mut Store<Context>) -> wasmtime::Result<T>,
     ) -> (wasmtime::Result<T>, Context) {
-        let _turn = self.turns.take();
-        let _watch = self.watchdog.watch();
+        let _permit = self.instance_permits.take();
+        let _running = self.watchdog.watch();
         let mut store = Store::new(&self.engine, context);
         store.limiter(|context| context);
         store.set_epoch_deadline(self.deadline);

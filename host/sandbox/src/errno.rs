@@ -34,19 +34,19 @@ pub(crate) fn describe(code: ErrorCode) -> String {
         ErrorCode::Access => "permission denied",
         ErrorCode::Busy => "it is in use",
         ErrorCode::Exist => "the name is taken",
-        ErrorCode::Invalid => "it is no regular file",
+        ErrorCode::Invalid => "it is not a regular file",
         ErrorCode::IsDirectory => "it is a directory",
         ErrorCode::Loop => "it is a symbolic link",
         ErrorCode::NameTooLong => "the name is too long",
-        ErrorCode::NoEntry => "there is no such file",
-        ErrorCode::NotDirectory => "it is no directory",
+        ErrorCode::NoEntry => "no such file",
+        ErrorCode::NotDirectory => "it is not a directory",
         ErrorCode::NotEmpty => "it is not empty",
         ErrorCode::NotPermitted => "operation not permitted",
         ErrorCode::InsufficientSpace => "no space left",
         ErrorCode::ReadOnly => "the file system is read-only",
         ErrorCode::TooLarge => "it is too large",
         ErrorCode::Unsupported => "not supported by the kernel or the file system",
-        ErrorCode::CrossDevice => "it lies in another mount",
+        ErrorCode::CrossDevice => "it is on another mount",
         ErrorCode::Other(number) => {
             return std::io::Error::from_raw_os_error(i32::try_from(number).unwrap_or(0)).to_string();
         }

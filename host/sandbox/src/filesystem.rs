@@ -173,6 +173,6 @@ fn check_mode(mode: u32, most: u32) -> Result<(), GuestFault> {
     if mode & !most == 0 {
         Ok(())
     } else {
-        Err(GuestFault::Rule(format!("it asked for mode {mode:04o}, and {most:04o} is the most there is")))
+        Err(GuestFault::Rule(format!("it asked for mode {mode:04o}, but at most {most:04o} is allowed")))
     }
 }

@@ -136,10 +136,8 @@ fn from_file(_: &Sandbox, path: &Path, _: &str) -> Result<Component> {
 #[cfg(not(feature = "policy-file"))]
 fn no_compiler(path: &Path) -> Error {
     let shown = path.display();
-    rejected(format!(
-        "cannot load {shown}: this build holds no compiler; build it with the cargo feature `policy-file`"
-    ))
-    .at(path)
+    rejected(format!("cannot load {shown}: this build has no compiler; build it with the cargo feature `policy-file`"))
+        .at(path)
 }
 
 #[cfg(feature = "policy-file")]
@@ -147,7 +145,7 @@ fn from_file(sandbox: &Sandbox, path: &Path, digest: &str) -> Result<Component> 
     let rejected = |message: String| rejected(message).at(path);
     let shown = path.display();
     let Some(wanted) = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64) else {
-        return Err(rejected(format!("the digest {digest:?} is not `sha256:` and 64 hex digits")));
+        return Err(rejected(format!("the digest {digest:?} is not `sha256:` followed by 64 hex digits")));
     };
     // The very bytes that are hashed are compiled; the file is not opened a second time.
     let bytes = read(path)?;
@@ -156,7 +154,7 @@ fn from_file(sandbox: &Sandbox, path: &Path, digest: &str) -> Result<Component> 
         return Err(rejected(format!("wrong digest: {shown} has sha256:{found}, not {digest}")));
     }
     Component::from_binary(sandbox.engine(), &bytes)
-        .map_err(|error| rejected(format!("{shown} is no component that this version can run: {error:#}")))
+        .map_err(|error| rejected(format!("{shown} is not a component that this version can run: {error:#}")))
 }
 
 #[cfg(feature = "policy-file")]
@@ -177,7 +175,7 @@ fn check_world(sandbox: &Sandbox, component: &Component) -> Result<()> {
     let foreign: Vec<_> = imports.iter().filter(|name| !IMPORTS.contains(&name.as_str())).cloned().collect();
     if !foreign.is_empty() {
         return Err(rejected(format!(
-            "the component imports {}; a policy may import {} only",
+            "the component imports {}; a policy may only import {}",
             foreign.join(", "),
             IMPORTS.join(", ")
         )));
@@ -203,7 +201,7 @@ fn call_error(step: Step, error: wasmtime::Error) -> Error {
     let error = match error.downcast::<GuestFault>() {
         Ok(GuestFault::Host(error)) => return error,
         Ok(GuestFault::Limit(message)) => {
-            return Error::new(ErrorKind::PolicyLimit, step, format!("the policy passed a limit: {message}"));
+            return Error::new(ErrorKind::PolicyLimit, step, format!("the policy exceeded a limit: {message}"));
         }
         Ok(GuestFault::Rule(message)) => {
             return Error::new(ErrorKind::PolicyBroken, step, format!("the policy broke a rule: {message}"));
@@ -212,7 +210,7 @@ fn call_error(step: Step, error: wasmtime::Error) -> Error {
     };
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::Interrupt) => {
-            Error::new(ErrorKind::PolicyLimit, step, "the policy passed a limit: it took too long")
+            Error::new(ErrorKind::PolicyLimit, step, "the policy exceeded a limit: it took too long")
         }
         Some(trap) => Error::new(ErrorKind::PolicyTrapped, step, format!("the policy trapped: {trap}")),
         None => {

@@ -40,19 +40,19 @@ fn check_config(
         ("namespace", &answer.namespace, namespace),
     ] {
         if answered != told {
-            return Err(broken(format!("it answered another {what} than it was told")));
+            return Err(broken(format!("it returned a different {what} than it was given")));
         }
     }
     let own = options.runc.as_ref().map(|runc| &runc.runtime_root);
     if answer.runtime_root != options.runtime_root && Some(&answer.runtime_root) != own {
-        return Err(broken("it answered a runtime root that is neither the node's nor the container's"));
+        return Err(broken("it returned a runtime root that is neither the node's nor the container's"));
     }
     Ok(())
 }
 
 fn text(path: &std::path::Path) -> Result<String> {
     path.to_str().map(str::to_owned).ok_or_else(|| {
-        let message = format!("{} is not UTF-8, and policies read text", path.display());
+        let message = format!("{} is not UTF-8, but policies read text", path.display());
         Error::new(ErrorKind::InvalidConfig, Step::Configure, message).at(path)
     })
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ttrpc::Code;
 
 /// What a request is answered with.
-pub(super) type Answer<T> = ttrpc::Result<T>;
+pub(super) type RpcResult<T> = ttrpc::Result<T>;
 
 /// A refusal.
 pub(super) fn refuse(code: Code, message: impl Display) -> ttrpc::Error {
@@ -36,12 +36,14 @@ pub(super) fn message_of(error: &ttrpc::Error) -> String {
 }
 
 /// Finishes a request even if the client has gone, rather than leave it half done.
-pub(super) async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = RpcResult<T>> + Send + 'static,
+) -> RpcResult<T> {
     tokio::spawn(work).await.unwrap_or_else(|error| Err(refuse(Code::INTERNAL, error)))
 }
 
 /// Does something that may block.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> RpcResult<T> + Send + 'static) -> RpcResult<T> {
     dunnage_async::on_thread(work).await.unwrap_or_else(|error| Err(refuse(Code::INTERNAL, error)))
 }
 

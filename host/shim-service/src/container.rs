@@ -14,7 +14,8 @@ use protobuf::well_known_types::any::Any;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::answer::{Answer, blocking, failed, lock, message_of, not_found, not_now};
+use super::answer::{RpcResult, blocking, failed, lock, message_of, not_found, not_now};
+use super::children::Children;
 use super::exit::{self, Exit};
 use super::process::{Phase, Process};
 use super::rootfs;
@@ -22,9 +23,9 @@ use super::runc::Runc;
 use super::{Publisher, Shared};
 
 /// How long something that was killed may take to end.
-const KILLED: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for events to be published before what they are about is forgotten.
-pub(super) const TOLD: Duration = Duration::from_secs(5);
+pub(super) const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A container that exists.
 pub(super) struct Container {
@@ -42,6 +43,7 @@ pub(super) struct Container {
     /// The processes of the container when its init ended.
     pub(super) held: Mutex<Vec<u32>>,
     pub(super) publisher: Arc<dyn Publisher>,
+    pub(super) children: Arc<Children>,
 }
 
 /// A further process of a container.
@@ -58,12 +60,12 @@ impl Shared {
     }
 
     /// The container, or a refusal if there is none.
-    pub(super) fn required(&self) -> Answer<Arc<Container>> {
+    pub(super) fn required(&self) -> RpcResult<Arc<Container>> {
         self.container().ok_or_else(|| not_now("container must be created"))
     }
 
     /// A process by its id; an empty one is init's.
-    pub(super) fn process(&self, id: &str) -> Answer<Arc<Process>> {
+    pub(super) fn process(&self, id: &str) -> RpcResult<Arc<Process>> {
         let container = self.container().ok_or_else(|| not_found(format_args!("process {id:?} not found")))?;
         if container.is_init(id) {
             Ok(Arc::clone(&container.init))
@@ -74,7 +76,7 @@ impl Shared {
 
     /// Removes the container: what the runtime knows, and the mounts. It must have ended, or never
     /// have been started.
-    pub(super) async fn delete(&self) -> Answer<(u32, Exit)> {
+    pub(super) async fn delete(&self) -> RpcResult<(u32, Exit)> {
         let _changing = self.changing.lock().await;
         let container = self.required()?;
         match container.init.phase() {
@@ -85,8 +87,8 @@ impl Shared {
                 container.forget_at_runtime().await?;
             }
         }
-        let ended = tokio::time::timeout(KILLED, container.init.wait()).await;
-        let exit = ended.unwrap_or_else(|_| Err(failed("the container does not end")))?;
+        let ended = tokio::time::timeout(KILL_TIMEOUT, container.init.wait()).await;
+        let exit = ended.unwrap_or_else(|_| Err(failed("the container did not exit")))?;
         if container.mounted {
             let bundle = container.bundle.clone();
             blocking(move || rootfs::unmount_all(&bundle)).await?;
@@ -107,7 +109,7 @@ impl Container {
         id.is_empty() || id == self.id
     }
 
-    pub(super) fn exec(&self, id: &str) -> Answer<Arc<Exec>> {
+    pub(super) fn exec(&self, id: &str) -> RpcResult<Arc<Exec>> {
         lock(&self.execs).get(id).cloned().ok_or_else(|| not_found(format_args!("process {id:?} not found")))
     }
 
@@ -117,15 +119,15 @@ impl Container {
     }
 
     /// All the processes of the container, as the runtime sees them.
-    pub(super) async fn pids(&self) -> Answer<Vec<u32>> {
+    pub(super) async fn pids(&self) -> RpcResult<Vec<u32>> {
         let printed = self.runc.ask(["ps", "--format", "json", &self.id]).await?;
         let pids: Option<Vec<u32>> = serde_json::from_slice(&printed)
-            .map_err(|error| failed(format_args!("cannot read what the runtime says: {error}")))?;
+            .map_err(|error| failed(format_args!("cannot read the output of the runtime: {error}")))?;
         Ok(pids.unwrap_or_default())
     }
 
     /// Sends a signal to every process of the container.
-    pub(super) async fn kill_all(&self, signal: u32) -> Answer<()> {
+    pub(super) async fn kill_all(&self, signal: u32) -> RpcResult<()> {
         match self.runc.run(["kill", "--all", &self.id, &signal.to_string()]).await {
             Err(error) if is_gone(&error) => Err(not_found("process already finished")),
             killed => killed,
@@ -136,8 +138,10 @@ impl Container {
     pub(super) fn watch(self: &Arc<Self>, process: &Arc<Process>, handle: Arc<OwnedFd>) {
         let (container, process) = (Arc::clone(self), Arc::clone(process));
         let watched = Arc::clone(&process);
+        let waited_for = self.children.wait_for(process.pid());
         let watcher = tokio::spawn(async move {
             let exit = exit::wait(&*handle).await;
+            drop(waited_for);
             if container.is_init(&process.id) && !container.own_pids {
                 container.end_others().await;
             }
@@ -145,7 +149,7 @@ impl Container {
                 if let Some(terminal) = io.terminal {
                     terminal.finish().await;
                 }
-                drop(io.kept);
+                drop(io.held_ends);
             }
             let published = container.publish_exit(&process, &exit);
             process.end(exit);
@@ -161,7 +165,7 @@ impl Container {
     /// for.
     pub(super) async fn settle(&self) {
         let execs: Vec<_> = lock(&self.execs).values().map(|exec| Arc::clone(&exec.process)).collect();
-        let deadline = Instant::now() + TOLD;
+        let deadline = Instant::now() + PUBLISH_TIMEOUT;
         for process in execs.iter().chain([&self.init]).filter(|process| process.phase() == Phase::Stopped) {
             process.settle(deadline).await;
         }
@@ -171,10 +175,10 @@ impl Container {
     async fn end_others(&self) {
         match self.pids().await {
             Ok(pids) => *lock(&self.held) = pids,
-            Err(error) => tracing::debug!(id = self.id, error = message_of(&error), "what does the container hold?"),
+            Err(error) => tracing::debug!(id = self.id, error = message_of(&error), "cannot list its processes"),
         }
         if let Err(error) = self.kill_all(9).await {
-            tracing::warn!(id = self.id, error = message_of(&error), "cannot end what outlived init");
+            tracing::warn!(id = self.id, error = message_of(&error), "cannot kill the processes that outlived init");
         }
     }
 
@@ -185,7 +189,7 @@ impl Container {
         reap_orphans(&sessions, &lock(&self.held));
     }
 
-    async fn forget_at_runtime(&self) -> Answer<()> {
+    async fn forget_at_runtime(&self) -> RpcResult<()> {
         match self.runc.run(["delete", &self.id]).await {
             Err(error) if is_gone(&error) => Ok(()),
             deleted => deleted,

@@ -14,7 +14,7 @@ use protobuf::Message;
 use protobuf::well_known_types::any::Any;
 use ttrpc::Code;
 
-use super::answer::{Answer, blocking, failed, invalid, is_identifier, lock, message_of, refuse};
+use super::answer::{RpcResult, blocking, failed, invalid, is_identifier, lock, message_of, refuse};
 use super::container::Container;
 use super::process::{Io, Phase, Process};
 use super::runc::{Runc, Streams};
@@ -23,13 +23,13 @@ use super::terminal::{ConsoleSocket, Terminal};
 use super::{Shared, exit, rootfs};
 
 /// The signal that cannot be ignored.
-const KILL: u32 = 9;
+const SIGKILL: u32 = 9;
 /// How long a container that was undone may take to end.
-const UNDONE: Duration = Duration::from_secs(5);
+const UNDO_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// Creates the container. What fails is undone.
-    pub(super) async fn create(&self, request: CreateTaskRequest) -> Answer<u32> {
+    pub(super) async fn create(&self, request: CreateTaskRequest) -> RpcResult<u32> {
         let _changing = self.changing.lock().await;
         self.check(&request)?;
         let options = options_of(request.options.as_ref())?;
@@ -47,17 +47,17 @@ impl Shared {
         }
     }
 
-    fn check(&self, request: &CreateTaskRequest) -> Answer<()> {
+    fn check(&self, request: &CreateTaskRequest) -> RpcResult<()> {
         if !is_identifier(&request.id) {
-            return Err(invalid(format_args!("{:?} cannot be an id", request.id)));
+            return Err(invalid(format_args!("{:?} is not a valid id", request.id)));
         }
         if self.container().is_some() {
-            return Err(refuse(Code::ALREADY_EXISTS, "this shim has a container already"));
+            return Err(refuse(Code::ALREADY_EXISTS, "this shim already has a container"));
         }
         // The directories are compared, not the paths: the client may know it by a link.
         let (asked, ours) = (path_identity(Path::new(&request.bundle)), path_identity(&self.config.bundle));
         if asked.is_none() || asked != ours {
-            return Err(invalid(format_args!("this shim serves another bundle than {:?}", request.bundle)));
+            return Err(invalid(format_args!("this shim does not serve the bundle {:?}", request.bundle)));
         }
         if request.checkpoint.is_empty() {
             Ok(())
@@ -66,13 +66,20 @@ impl Shared {
         }
     }
 
-    async fn create_mounted(&self, request: &CreateTaskRequest, options: &CreateOptions, mounted: bool) -> Answer<u32> {
-        let runc = Runc::new(&self.config, &request.runtime);
+    async fn create_mounted(
+        &self,
+        request: &CreateTaskRequest,
+        options: &CreateOptions,
+        mounted: bool,
+    ) -> RpcResult<u32> {
+        let runc = Runc::new(&self.config, &request.runtime, &self.children);
+        // Until the container's init is known as one that is waited for.
+        let _starting = self.children.command();
         // Undoing must never reach a container that was there before.
         if runc.knows(&request.id) {
             return Err(refuse(
                 Code::ALREADY_EXISTS,
-                format_args!("the runtime has a container {:?} already", request.id),
+                format_args!("the runtime already has a container {:?}", request.id),
             ));
         }
         let owner = Some((options.io_uid, options.io_gid)).filter(|owner| *owner != (0, 0));
@@ -106,6 +113,7 @@ impl Shared {
             own_pids: is_first_of_pid_namespace(pid),
             held: Mutex::new(Vec::new()),
             publisher: Arc::clone(&self.config.publisher),
+            children: Arc::clone(&self.children),
         });
         container.watch(&container.init, handle);
         *lock(&self.container) = Some(container);
@@ -123,27 +131,27 @@ pub(super) async fn launch(
     work_dir: &Path,
     pid_file_path: &Path,
     id: &str,
-) -> Answer<(u32, OwnedFd, Io)> {
+) -> RpcResult<(u32, OwnedFd, Io)> {
     pid_file::remove(pid_file_path).map_err(failed)?;
     arguments.extend(["--pid-file".to_owned(), pid_file_path.display().to_string()]);
     if !stdio.terminal {
-        let (streams, kept) = stdio.open(owner)?;
+        let (streams, held_ends) = stdio.open(owner)?;
         arguments.push(id.to_owned());
         runc.run_with(&arguments, streams).await?;
         let (pid, handle) = started(pid_file_path)?;
-        return Ok((pid, handle, Io { kept, terminal: None }));
+        return Ok((pid, handle, Io { held_ends, terminal: None }));
     }
-    let (stdin, stdout, kept) = stdio.open_for_terminal()?;
+    let (stdin, stdout, held_ends) = stdio.open_for_terminal()?;
     let console = ConsoleSocket::listen(work_dir)?;
     arguments.extend(["--console-socket".to_owned(), console.path(), id.to_owned()]);
     runc.run_with(&arguments, Streams::default()).await?;
     let (pid, handle) = started(pid_file_path)?;
     match console.receive().await.and_then(|master| Terminal::start(master, stdin, stdout)) {
-        Ok(terminal) => Ok((pid, handle, Io { kept, terminal: Some(terminal) })),
+        Ok(terminal) => Ok((pid, handle, Io { held_ends, terminal: Some(terminal) })),
         Err(error) => {
             // No client would ever learn of it.
-            if let Err(errno) = send_signal(&handle, KILL) {
-                tracing::warn!(%errno, pid, "cannot end a process without its terminal");
+            if let Err(errno) = send_signal(&handle, SIGKILL) {
+                tracing::warn!(%errno, pid, "cannot kill a process without its terminal");
             }
             tokio::spawn(async move { exit::wait(handle).await });
             Err(error)
@@ -153,7 +161,7 @@ pub(super) async fn launch(
 
 /// The process that the runtime has started. It is a child of ours, so its number stays its own
 /// until we reap it.
-pub(super) fn started(pid_file_path: &Path) -> Answer<(u32, OwnedFd)> {
+pub(super) fn started(pid_file_path: &Path) -> RpcResult<(u32, OwnedFd)> {
     let pid = pid_file::read(pid_file_path).map_err(failed)?;
     Ok((pid, exit::open(pid)?))
 }
@@ -163,27 +171,27 @@ async fn undo(runc: &Runc, id: &str, pid_file_path: &Path, error: ttrpc::Error) 
     let init = started(pid_file_path).ok();
     let deleted = runc.delete_force(id).await;
     if let Some((_, init)) = init
-        && tokio::time::timeout(UNDONE, exit::wait(&init)).await.is_err()
+        && tokio::time::timeout(UNDO_TIMEOUT, exit::wait(&init)).await.is_err()
     {
-        return also(error, Err(failed("the container does not end")));
+        return also(error, Err(failed("the container did not exit")));
     }
     also(error, deleted)
 }
 
 /// An error, and what went wrong when it was cleaned up after.
-fn also(error: ttrpc::Error, cleaned: Answer<()>) -> ttrpc::Error {
+fn also(error: ttrpc::Error, cleaned: RpcResult<()>) -> ttrpc::Error {
     match cleaned {
         Ok(()) => error,
         Err(left) => failed(format_args!("{}; {}", message_of(&error), message_of(&left))),
     }
 }
 
-fn options_of(options: Option<&Any>) -> Answer<CreateOptions> {
+fn options_of(options: Option<&Any>) -> RpcResult<CreateOptions> {
     let Some(options) = options.filter(|options| !options.type_url.is_empty()) else {
         return Ok(CreateOptions::default());
     };
     if options.type_url.rsplit('/').next() != Some("containerd.linux.runc.CreateOptions") {
-        return Err(invalid(format_args!("options of the type {:?} are not known", options.type_url)));
+        return Err(invalid(format_args!("options of the type {:?} are not supported", options.type_url)));
     }
     CreateOptions::parse_from_bytes(&options.value).map_err(|error| invalid(format_args!("malformed options: {error}")))
 }

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use ttrpc::Code;
 
 use super::Shared;
-use super::answer::{Answer, failed, invalid, is_identifier, lock, not_now, refuse};
-use super::container::{Container, Exec, TOLD};
+use super::answer::{RpcResult, failed, invalid, is_identifier, lock, not_now, refuse};
+use super::container::{Container, Exec, PUBLISH_TIMEOUT};
 use super::create::launch;
 use super::exit::Exit;
 use super::process::{Phase, Process};
@@ -23,17 +23,17 @@ const NOT_STARTED: u32 = 255;
 
 impl Shared {
     /// Takes note of a further process. It is started later.
-    pub(super) fn exec(&self, request: ExecProcessRequest) -> Answer<()> {
+    pub(super) fn exec(&self, request: ExecProcessRequest) -> RpcResult<()> {
         let container = self.required()?;
         if !is_identifier(&request.id) {
-            return Err(invalid(format_args!("{:?} cannot be an id", request.id)));
+            return Err(invalid(format_args!("{:?} is not a valid id", request.id)));
         }
-        let exists = || refuse(Code::ALREADY_EXISTS, format_args!("process {:?} exists already", request.id));
+        let exists = || refuse(Code::ALREADY_EXISTS, format_args!("process {:?} already exists", request.id));
         if container.is_init(&request.id) {
             return Err(exists());
         }
         let spec = request.spec.as_ref().filter(|spec| !spec.value.is_empty());
-        let spec = spec.ok_or_else(|| invalid("there is no spec of the process"))?;
+        let spec = spec.ok_or_else(|| invalid("the spec of the process is missing"))?;
         let spec = with_terminal(&spec.value, request.terminal)?;
         let stdio =
             Stdio { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal };
@@ -47,7 +47,7 @@ impl Shared {
     }
 
     /// Starts init or an exec.
-    pub(super) async fn start(&self, id: &str) -> Answer<u32> {
+    pub(super) async fn start(&self, id: &str) -> RpcResult<u32> {
         let _changing = self.changing.lock().await;
         let process = self.process(id)?;
         let container = self.required()?;
@@ -61,8 +61,9 @@ impl Shared {
         Ok(process.pid())
     }
 
-    async fn start_exec(&self, container: &Arc<Container>, exec: &Exec) -> Answer<()> {
+    async fn start_exec(&self, container: &Arc<Container>, exec: &Exec) -> RpcResult<()> {
         let process = &exec.process;
+        let _starting = self.children.command();
         let spec = memory_file(&exec.spec).map_err(failed)?;
         let spec_path = format!("/proc/{}/fd/{}", std::process::id(), spec.as_raw_fd());
         let arguments = ["exec", "--process", &spec_path, "--detach"].map(str::to_owned).to_vec();
@@ -84,7 +85,7 @@ impl Shared {
     }
 
     /// Forgets an exec that has ended or was never started.
-    pub(super) async fn delete_process(&self, id: &str) -> Answer<(u32, Exit)> {
+    pub(super) async fn delete_process(&self, id: &str) -> RpcResult<(u32, Exit)> {
         let _changing = self.changing.lock().await;
         let process = self.process(id)?;
         let container = self.required()?;
@@ -97,7 +98,7 @@ impl Shared {
             Phase::Stopped => {}
         }
         let exit = process.wait().await?;
-        process.settle(Instant::now() + TOLD).await;
+        process.settle(Instant::now() + PUBLISH_TIMEOUT).await;
         lock(&container.execs).remove(id);
         // The exit status counts more than a file that the bundle takes with it.
         if let Err(error) = pid_file::remove(&pid_file_of(&container, id)) {
@@ -114,7 +115,7 @@ fn pid_file_of(container: &Container, id: &str) -> PathBuf {
 
 /// The spec of a process, with the terminal that the request asks for. The runtime's decoder takes
 /// a key in any case, so that every spelling must go.
-fn with_terminal(spec: &[u8], terminal: bool) -> Answer<Vec<u8>> {
+fn with_terminal(spec: &[u8], terminal: bool) -> RpcResult<Vec<u8>> {
     let malformed = |error: serde_json::Error| invalid(format_args!("malformed spec of the process: {error}"));
     let mut spec: Map<String, Value> = serde_json::from_slice(spec).map_err(malformed)?;
     spec.retain(|key, _| !key.eq_ignore_ascii_case("terminal"));

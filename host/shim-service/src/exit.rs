@@ -4,11 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dunnage_async::waitable;
-use dunnage_sys::{UNKNOWN_STATUS, has_ended, open_child, reap};
+use dunnage_sys::{UNKNOWN_STATUS, has_ended, open_child, try_reap};
 use protobuf::well_known_types::timestamp::Timestamp;
 use tokio::io::Interest;
 
-use super::answer::{Answer, failed};
+use super::answer::{RpcResult, failed};
 
 /// How a process ended, and when.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Exit {
 }
 
 /// A handle of a child of ours, which stays what it is even after the child has ended.
-pub(super) fn open(pid: u32) -> Answer<OwnedFd> {
+pub(super) fn open(pid: u32) -> RpcResult<OwnedFd> {
     open_child(pid).map_err(failed)
 }
 
@@ -40,18 +40,18 @@ pub(super) async fn wait(process: impl AsFd) -> Exit {
         Ok(())
     };
     if let Err(error) = ended().await {
-        tracing::warn!(%error, "cannot watch a process: asking now and then");
+        tracing::warn!(%error, "cannot watch a process, so polling instead");
         while !has_ended(process.as_fd()) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
     loop {
-        match reap(&process) {
+        match try_reap(&process) {
             Ok(Some(status)) => return Exit::now(status),
             // A child that is traced ends for its tracer first.
             Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(errno) => {
-                tracing::warn!(%errno, "a process has ended, but not as a child of ours");
+                tracing::warn!(%errno, "a process has exited, but it is not a child of this shim");
                 return Exit::now(UNKNOWN_STATUS);
             }
         }

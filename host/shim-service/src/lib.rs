@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod children;
 mod container;
+mod copy;
 mod create;
 mod exec;
 mod exit;
@@ -22,6 +24,7 @@ mod terminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use children::Children;
 use container::Container;
 use dunnage_core::{AtStep as _, Result, Step};
 use dunnage_sys::become_subreaper;
@@ -42,6 +45,9 @@ pub struct LocalConfig {
     pub runtime_root: PathBuf,
     /// Whether the runtime lets systemd make the cgroups.
     pub systemd_cgroup: bool,
+    /// Whether this process does nothing but serve this shim, so that it may reap every child that it did
+    /// not start.
+    pub owns_process: bool,
     /// Gets the events.
     pub publisher: Arc<dyn Publisher>,
 }
@@ -63,13 +69,20 @@ struct Shared {
     /// Held while something is changed by running the runtime, never while waiting for a process.
     changing: tokio::sync::Mutex<()>,
     container: std::sync::Mutex<Option<Arc<Container>>>,
+    children: Arc<Children>,
 }
 
 impl LocalShim {
     /// Makes a shim, and this process the reaper of what its containers orphan.
     pub fn new(config: LocalConfig) -> Result<Arc<Self>> {
         become_subreaper().at_step(Step::StartShim)?;
-        let shared = Shared { config, changing: tokio::sync::Mutex::default(), container: std::sync::Mutex::default() };
+        let children = Children::new(config.owns_process);
+        let shared = Shared {
+            config,
+            changing: tokio::sync::Mutex::default(),
+            container: std::sync::Mutex::default(),
+            children,
+        };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::answer::{Answer, failed, invalid, lock, not_found, not_now};
+use super::answer::{RpcResult, failed, invalid, lock, not_found, not_now};
 use super::exit::Exit;
 use super::stdio::{HeldEnds, Stdio};
 use super::terminal::Terminal;
@@ -42,13 +42,13 @@ pub(super) struct Process {
     /// The container's id for its init, else that of the exec.
     pub(super) id: String,
     pub(super) stdio: Stdio,
-    state: Mutex<State>,
+    state: Mutex<ProcessState>,
     exit: watch::Sender<Option<Exit>>,
     /// The task that reports its end.
     watcher: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct State {
+struct ProcessState {
     phase: Phase,
     pid: u32,
     handle: Option<Arc<OwnedFd>>,
@@ -57,14 +57,14 @@ struct State {
 
 /// What a process needs of us for its standard streams.
 pub(super) struct Io {
-    pub(super) kept: HeldEnds,
+    pub(super) held_ends: HeldEnds,
     pub(super) terminal: Option<Terminal>,
 }
 
 impl Process {
     /// A process that does not exist yet.
     pub(super) fn new(id: &str, stdio: Stdio) -> Self {
-        let state = State { phase: Phase::Created, pid: 0, handle: None, io: None };
+        let state = ProcessState { phase: Phase::Created, pid: 0, handle: None, io: None };
         Self {
             id: id.to_owned(),
             stdio,
@@ -76,7 +76,7 @@ impl Process {
 
     /// The process exists.
     pub(super) fn adopt(&self, phase: Phase, pid: u32, handle: Arc<OwnedFd>, io: Io) {
-        *lock(&self.state) = State { phase, pid, handle: Some(handle), io: Some(io) };
+        *lock(&self.state) = ProcessState { phase, pid, handle: Some(handle), io: Some(io) };
     }
 
     pub(super) fn watched_by(&self, watcher: JoinHandle<()>) {
@@ -89,7 +89,7 @@ impl Process {
         if let Some(watcher) = watcher
             && tokio::time::timeout_at(deadline, watcher).await.is_err()
         {
-            tracing::warn!(id = self.id, "the event of the end of a process is late");
+            tracing::warn!(id = self.id, "the exit event of a process is late");
         }
     }
 
@@ -106,7 +106,7 @@ impl Process {
     }
 
     /// Refuses to do something unless the process is in a phase.
-    pub(super) fn require(&self, phase: Phase, what: &str) -> Answer<()> {
+    pub(super) fn require(&self, phase: Phase, what: &str) -> RpcResult<()> {
         match self.phase() {
             now if now == phase => Ok(()),
             now => Err(not_now(format_args!("cannot {what} a {} process", now.as_str()))),
@@ -126,14 +126,14 @@ impl Process {
         self.exit.borrow().clone()
     }
 
-    pub(super) async fn wait(&self) -> Answer<Exit> {
+    pub(super) async fn wait(&self) -> RpcResult<Exit> {
         let mut exits = self.exit.subscribe();
         let ended = exits.wait_for(Option::is_some).await.map_err(failed)?;
-        ended.clone().ok_or_else(|| failed("the process has not ended"))
+        ended.clone().ok_or_else(|| failed("the process has not exited"))
     }
 
     /// Sends a signal to the process alone.
-    pub(super) fn signal(&self, number: u32) -> Answer<()> {
+    pub(super) fn signal(&self, number: u32) -> RpcResult<()> {
         let handle = lock(&self.state).handle.clone();
         if self.phase() == Phase::Stopped {
             return Err(not_found("process already finished"));
@@ -145,7 +145,7 @@ impl Process {
         match send_signal(&*handle, number) {
             // Only asks whether the process is there.
             Err(Errno::INVAL) if number == 0 => Ok(()),
-            Err(Errno::INVAL) => Err(invalid(format_args!("there is no signal {number}"))),
+            Err(Errno::INVAL) => Err(invalid(format_args!("signal {number} does not exist"))),
             Err(Errno::SRCH) => Err(not_found("process already finished")),
             sent => sent.map_err(failed),
         }
@@ -154,11 +154,11 @@ impl Process {
     /// Lets the process see the end of its input once the client has closed it too.
     pub(super) fn close_stdin(&self) {
         if let Some(io) = &mut lock(&self.state).io {
-            io.kept.stdin = None;
+            io.held_ends.stdin = None;
         }
     }
 
-    pub(super) fn resize(&self, width: u32, height: u32) -> Answer<()> {
+    pub(super) fn resize(&self, width: u32, height: u32) -> RpcResult<()> {
         let state = lock(&self.state);
         let terminal = state.io.as_ref().and_then(|io| io.terminal.as_ref());
         // The original answers this with success too: an empty console ignores its size.

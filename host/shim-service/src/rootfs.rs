@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use dunnage_core::names;
 use dunnage_shim_proto::types::Mount;
-use dunnage_sys::trusted_path::{AmbientError, open_trusted};
+use dunnage_sys::trusted_path::{TrustedPathError, open_trusted};
 use dunnage_sys::{Directory, Mounting, Name, mount_below, unmount_below};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
-use super::answer::{Answer, failed, invalid};
+use super::answer::{RpcResult, failed, invalid};
 
 /// How long a mount that is busy is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Mounts what a request names, all of it or nothing. Blocks.
-pub(super) fn mount_all(bundle: &Path, mounts: &[Mount]) -> Answer<()> {
+pub(super) fn mount_all(bundle: &Path, mounts: &[Mount]) -> RpcResult<()> {
     if mounts.is_empty() {
         return Ok(());
     }
-    let mountings = mounts.iter().map(read).collect::<Answer<Vec<_>>>()?;
+    let mountings = mounts.iter().map(read).collect::<RpcResult<Vec<_>>>()?;
     let directory = open(bundle)?;
     for (done, mounting) in mountings.iter().enumerate() {
         if let Err(failure) = mount_below(&directory, &names::ROOTFS, mounting) {
-            let left = if done == 0 { None } else { unmount_below(&directory, &names::ROOTFS, PATIENCE).err() };
+            let left = if done == 0 { None } else { unmount_below(&directory, &names::ROOTFS, UNMOUNT_TIMEOUT).err() };
             return Err(failed(left.map_or_else(|| failure.to_string(), |left| format!("{failure}; {left}"))));
         }
     }
@@ -32,19 +32,19 @@ pub(super) fn mount_all(bundle: &Path, mounts: &[Mount]) -> Answer<()> {
 }
 
 /// Unmounts whatever lies on the rootfs and below. Blocks.
-pub(super) fn unmount_all(bundle: &Path) -> Answer<()> {
-    unmount_below(&open(bundle)?, &names::ROOTFS, PATIENCE).map_err(failed)
+pub(super) fn unmount_all(bundle: &Path) -> RpcResult<()> {
+    unmount_below(&open(bundle)?, &names::ROOTFS, UNMOUNT_TIMEOUT).map_err(failed)
 }
 
-fn open(bundle: &Path) -> Answer<Directory> {
+fn open(bundle: &Path) -> RpcResult<Directory> {
     open_trusted(bundle).map_err(|error| match error {
-        AmbientError::Failure(failure) => failed(failure),
-        AmbientError::Untrusted { path, why } => failed(format_args!("{}: {why}", path.display())),
+        TrustedPathError::Failure(failure) => failed(failure),
+        TrustedPathError::Untrusted { path, why } => failed(format_args!("{}: {why}", path.display())),
     })
 }
 
 /// Splits the options into flags and the data for the file system.
-fn read(mount: &Mount) -> Answer<Mounting> {
+fn read(mount: &Mount) -> RpcResult<Mounting> {
     let mut flags = MountFlags::empty();
     let mut bind = (mount.type_ == "bind").then_some(false);
     let (mut propagations, mut data) = (Vec::new(), Vec::new());
@@ -120,8 +120,8 @@ fn propagation(option: &str) -> Option<MountPropagationFlags> {
 }
 
 /// The names that lead from the rootfs to a mount point. `..` is refused: it could lead out.
-fn names(target: &str) -> Answer<Vec<Name>> {
-    let refused = || invalid(format_args!("the mount point {target:?} does not lie below the rootfs"));
+fn names(target: &str) -> RpcResult<Vec<Name>> {
+    let refused = || invalid(format_args!("the mount point {target:?} is not below the rootfs"));
     PathBuf::from(target)
         .components()
         .filter(|component| !matches!(component, Component::RootDir | Component::CurDir))

@@ -4,12 +4,14 @@ use std::ffi::OsStr;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use dunnage_sys::MARK;
 use serde_json::Value;
 
 use crate::LocalConfig;
-use crate::answer::{Answer, failed};
+use crate::answer::{RpcResult, failed};
+use crate::children::Children;
 
 /// More of the log than this is not read.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -20,6 +22,7 @@ pub(super) struct Runc {
     runtime: dunnage_oci_runtime::Runc,
     bundle: PathBuf,
     systemd_cgroup: bool,
+    children: Arc<Children>,
 }
 
 /// The standard streams of a command.
@@ -37,10 +40,15 @@ impl Default for Streams {
 
 impl Runc {
     /// The runtime of a container; a request may name another one than the settings.
-    pub(super) fn new(config: &LocalConfig, requested: &str) -> Self {
+    pub(super) fn new(config: &LocalConfig, requested: &str, children: &Arc<Children>) -> Self {
         let program = if requested.is_empty() { &config.runtime } else { requested };
         let runtime = dunnage_oci_runtime::Runc::new(OsStr::new(program), &config.runtime_root, &config.namespace);
-        Self { runtime, bundle: config.bundle.clone(), systemd_cgroup: config.systemd_cgroup }
+        Self {
+            runtime,
+            bundle: config.bundle.clone(),
+            systemd_cgroup: config.systemd_cgroup,
+            children: Arc::clone(children),
+        }
     }
 
     /// Whether the runtime has a container of that id.
@@ -49,7 +57,7 @@ impl Runc {
     }
 
     /// Runs a command that says nothing.
-    pub(super) async fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Answer<()> {
+    pub(super) async fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> RpcResult<()> {
         self.run_with(arguments, Streams::default()).await
     }
 
@@ -58,10 +66,11 @@ impl Runc {
         &self,
         arguments: impl IntoIterator<Item = S>,
         streams: Streams,
-    ) -> Answer<()> {
+    ) -> RpcResult<()> {
         let (mut command, name) = self.command(arguments);
         command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
         let logged = self.log_size();
+        let _running = self.children.command();
         let mut command = tokio::process::Command::from(command);
         let mut child = command.spawn().map_err(|error| self.not_run(&error))?;
         // The command holds the container's ends of the streams as well.
@@ -71,17 +80,18 @@ impl Runc {
     }
 
     /// Runs a command for what it prints.
-    pub(super) async fn ask<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Answer<Vec<u8>> {
+    pub(super) async fn ask<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> RpcResult<Vec<u8>> {
         let (mut command, name) = self.command(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let logged = self.log_size();
+        let _running = self.children.command();
         let child = tokio::process::Command::from(command).spawn().map_err(|error| self.not_run(&error))?;
         let output = child.wait_with_output().await.map_err(failed)?;
         self.judge(&name, output.status, logged).map(|()| output.stdout)
     }
 
     /// Ends a container and removes what the runtime knows of it.
-    pub(super) async fn delete_force(&self, id: &str) -> Answer<()> {
+    pub(super) async fn delete_force(&self, id: &str) -> RpcResult<()> {
         self.run(["delete", "--force", id]).await
     }
 
@@ -103,7 +113,7 @@ impl Runc {
         failed(format_args!("cannot run the runtime {:?}: {error}", self.runtime.program()))
     }
 
-    fn judge(&self, name: &str, status: ExitStatus, logged: u64) -> Answer<()> {
+    fn judge(&self, name: &str, status: ExitStatus, logged: u64) -> RpcResult<()> {
         if status.success() {
             return Ok(());
         }

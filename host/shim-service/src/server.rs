@@ -24,6 +24,7 @@ pub struct Server {
 /// Serves a shim to processes of our own user.
 pub async fn serve(listener: UnixListener, shim: Arc<LocalShim>) -> Result<Server> {
     let fail = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Shim, Step::StartShim, error.to_string());
+    shim.shared.children.reap_orphans().map_err(|error| fail(&error))?;
     listener.set_nonblocking(true).map_err(|error| fail(&error))?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(|error| fail(&error))?;
     let clients = unfold(listener, async |listener| {
@@ -42,7 +43,7 @@ async fn accept(listener: &tokio::net::UnixListener) -> UnixStream {
         match listener.accept().await {
             Ok((client, _)) => match client.peer_cred() {
                 Ok(peer) if peer.uid() == effective_ids().0 => return client,
-                peer => tracing::warn!(?peer, "a client that is not ours"),
+                peer => tracing::warn!(?peer, "refused a client that does not belong to this user"),
             },
             Err(error) => {
                 // Out of descriptors, most likely: that does not pass at once.

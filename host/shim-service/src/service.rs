@@ -19,7 +19,7 @@ use protobuf::well_known_types::empty::Empty;
 use ttrpc::Code;
 use ttrpc::r#async::TtrpcContext;
 
-use super::answer::{Answer, failed, invalid, refuse, to_its_end};
+use super::answer::{RpcResult, failed, invalid, refuse, to_its_end};
 use super::exit::Exit;
 use super::process::Phase;
 use super::runc::Streams;
@@ -33,34 +33,34 @@ impl LocalShim {
 
 #[async_trait]
 impl Shim for LocalShim {
-    async fn state(&self, _: &TtrpcContext, request: StateRequest) -> Answer<StateResponse> {
+    async fn state(&self, _: &TtrpcContext, request: StateRequest) -> RpcResult<StateResponse> {
         let process = self.shared.process(&request.id)?;
         Ok(process.describe(&self.shared.config.bundle.display().to_string()))
     }
 
-    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> Answer<CreateTaskResponse> {
+    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> RpcResult<CreateTaskResponse> {
         let shared = self.shared();
         let pid = to_its_end(async move { shared.create(request).await }).await?;
         Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })
     }
 
-    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> Answer<StartResponse> {
+    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> RpcResult<StartResponse> {
         let (shared, id) = (self.shared(), request.id.clone());
         let pid = to_its_end(async move { shared.start(&id).await }).await?;
         Ok(StartResponse { id: request.id, pid, ..StartResponse::default() })
     }
 
-    async fn delete(&self, _: &TtrpcContext, _: Empty) -> Answer<DeleteResponse> {
+    async fn delete(&self, _: &TtrpcContext, _: Empty) -> RpcResult<DeleteResponse> {
         let shared = self.shared();
         to_its_end(async move { shared.delete().await }).await.map(deleted)
     }
 
-    async fn delete_process(&self, _: &TtrpcContext, request: DeleteProcessRequest) -> Answer<DeleteResponse> {
+    async fn delete_process(&self, _: &TtrpcContext, request: DeleteProcessRequest) -> RpcResult<DeleteResponse> {
         let shared = self.shared();
         to_its_end(async move { shared.delete_process(&request.id).await }).await.map(deleted)
     }
 
-    async fn list_pids(&self, _: &TtrpcContext, _: ListPidsRequest) -> Answer<ListPidsResponse> {
+    async fn list_pids(&self, _: &TtrpcContext, _: ListPidsRequest) -> RpcResult<ListPidsResponse> {
         let container = self.shared.required()?;
         let pids = container.pids().await?;
         let execs = container.exec_pids();
@@ -68,30 +68,34 @@ impl Shim for LocalShim {
             let info = execs.get(&pid).map(|exec_id| {
                 let details = ProcessDetails { exec_id: exec_id.clone(), ..ProcessDetails::default() };
                 let value = details.write_to_bytes().map_err(failed)?;
-                Answer::Ok(Any { type_url: "containerd.linux.runc.ProcessDetails".to_owned(), value, ..Any::default() })
+                RpcResult::Ok(Any {
+                    type_url: "containerd.linux.runc.ProcessDetails".to_owned(),
+                    value,
+                    ..Any::default()
+                })
             });
             Ok(ProcessInfo { pid, info: info.transpose()?.into(), ..ProcessInfo::default() })
         };
-        let processes = pids.into_iter().map(describe).collect::<Answer<_>>()?;
+        let processes = pids.into_iter().map(describe).collect::<RpcResult<_>>()?;
         Ok(ListPidsResponse { processes, ..ListPidsResponse::default() })
     }
 
-    async fn pause(&self, _: &TtrpcContext, _: Empty) -> Answer<Empty> {
+    async fn pause(&self, _: &TtrpcContext, _: Empty) -> RpcResult<Empty> {
         let shared = self.shared();
         to_its_end(async move { shared.freeze("pause", Phase::Running, Phase::Paused).await }).await
     }
 
-    async fn resume(&self, _: &TtrpcContext, _: Empty) -> Answer<Empty> {
+    async fn resume(&self, _: &TtrpcContext, _: Empty) -> RpcResult<Empty> {
         let shared = self.shared();
         to_its_end(async move { shared.freeze("resume", Phase::Paused, Phase::Running).await }).await
     }
 
-    async fn checkpoint(&self, _: &TtrpcContext, request: CheckpointTaskRequest) -> Answer<Empty> {
+    async fn checkpoint(&self, _: &TtrpcContext, request: CheckpointTaskRequest) -> RpcResult<Empty> {
         let shared = self.shared();
         to_its_end(async move { shared.checkpoint(request).await }).await
     }
 
-    async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> Answer<Empty> {
+    async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> RpcResult<Empty> {
         if !request.all {
             let process = if request.id.is_empty() {
                 Arc::clone(&self.shared.required()?.init)
@@ -104,16 +108,16 @@ impl Shim for LocalShim {
         to_its_end(async move { container.kill_all(request.signal).await }).await.map(|()| Empty::new())
     }
 
-    async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> Answer<Empty> {
+    async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> RpcResult<Empty> {
         self.shared.exec(request).map(|()| Empty::new())
     }
 
-    async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> Answer<Empty> {
+    async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> RpcResult<Empty> {
         let process = self.shared.process(&request.id)?;
         process.resize(request.width, request.height).map(|()| Empty::new())
     }
 
-    async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> Answer<Empty> {
+    async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> RpcResult<Empty> {
         let process = self.shared.process(&request.id)?;
         if request.stdin {
             process.close_stdin();
@@ -121,16 +125,16 @@ impl Shim for LocalShim {
         Ok(Empty::new())
     }
 
-    async fn shim_info(&self, _: &TtrpcContext, _: Empty) -> Answer<ShimInfoResponse> {
+    async fn shim_info(&self, _: &TtrpcContext, _: Empty) -> RpcResult<ShimInfoResponse> {
         Ok(ShimInfoResponse { shim_pid: std::process::id(), ..ShimInfoResponse::default() })
     }
 
-    async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> Answer<Empty> {
+    async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> RpcResult<Empty> {
         let shared = self.shared();
         to_its_end(async move { shared.update(request).await }).await
     }
 
-    async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> Answer<WaitResponse> {
+    async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> RpcResult<WaitResponse> {
         let process = self.shared.process(&request.id)?;
         let Exit { status, at } = process.wait().await?;
         Ok(WaitResponse { exit_status: status, exited_at: Some(at).into(), ..WaitResponse::default() })
@@ -142,7 +146,7 @@ fn deleted((pid, exit): (u32, Exit)) -> DeleteResponse {
 }
 
 impl Shared {
-    async fn freeze(&self, verb: &str, from: Phase, to: Phase) -> Answer<Empty> {
+    async fn freeze(&self, verb: &str, from: Phase, to: Phase) -> RpcResult<Empty> {
         let _changing = self.changing.lock().await;
         let container = self.required()?;
         container.init.require(from, verb)?;
@@ -151,18 +155,18 @@ impl Shared {
         Ok(Empty::new())
     }
 
-    async fn update(&self, request: UpdateTaskRequest) -> Answer<Empty> {
+    async fn update(&self, request: UpdateTaskRequest) -> RpcResult<Empty> {
         let _changing = self.changing.lock().await;
         let container = self.required()?;
         let resources = request.resources.as_ref().filter(|resources| !resources.value.is_empty());
-        let resources = resources.ok_or_else(|| invalid("there are no resources"))?;
+        let resources = resources.ok_or_else(|| invalid("the resources are missing"))?;
         let resources = memory_file(&resources.value).map_err(failed)?;
         let streams = Streams { stdin: resources.into(), ..Streams::default() };
         container.runc.run_with(["update", "--resources", "-", &container.id], streams).await?;
         Ok(Empty::new())
     }
 
-    async fn checkpoint(&self, request: CheckpointTaskRequest) -> Answer<Empty> {
+    async fn checkpoint(&self, request: CheckpointTaskRequest) -> RpcResult<Empty> {
         let _changing = self.changing.lock().await;
         let container = self.required()?;
         let options = match request.options.as_ref() {
@@ -170,7 +174,7 @@ impl Shared {
             None => CheckpointOptions::default(),
         };
         if !is_installed("criu") {
-            return Err(refuse(Code::UNIMPLEMENTED, "a checkpoint takes criu, which is not installed"));
+            return Err(refuse(Code::UNIMPLEMENTED, "a checkpoint requires criu, which is not installed"));
         }
         let flags = [
             (!options.exit, "--leave-running"),

@@ -5,11 +5,15 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
-use dunnage_sys::streams::{Owner, Stream, open_input, open_output, own_descriptor, set_blocking};
+use dunnage_sys::streams::{Owner, Stream, input_pipe, open_input, open_output, own_descriptor, set_blocking};
 use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::task::JoinHandle;
 
-use crate::answer::{Answer, failed, invalid};
+use crate::answer::{RpcResult, failed, invalid};
+use crate::copy::{Channel, copy};
 use crate::runc::Streams;
 
 /// Where the standard streams of a process lead, as a request names them: the path of a FIFO or of
@@ -30,15 +34,28 @@ pub(super) struct HeldEnds {
     pub(super) stdin: Option<OwnedFd>,
     /// Without them, a client that goes away would end the container with `SIGPIPE`.
     readers: Vec<OwnedFd>,
+    /// Copies from the client's FIFO to the process's standard input.
+    input: Option<JoinHandle<()>>,
+}
+
+impl Drop for HeldEnds {
+    fn drop(&mut self) {
+        if let Some(input) = &self.input {
+            input.abort();
+        }
+    }
 }
 
 impl Stdio {
     /// Opens the streams of a process without a terminal.
-    pub(super) fn open(&self, owner: Owner) -> Answer<(Streams, HeldEnds)> {
-        let mut kept = HeldEnds::default();
-        let stdin = self.open_stdin(&mut kept, owner)?;
-        let stdout = open_stdout(&self.stdout, &mut kept, owner)?;
-        let stderr = open_stdout(&self.stderr, &mut kept, owner)?;
+    pub(super) fn open(&self, owner: Owner) -> RpcResult<(Streams, HeldEnds)> {
+        let mut held_ends = HeldEnds::default();
+        let mut stdin = self.open_stdin(&mut held_ends)?;
+        if held_ends.stdin.is_some() {
+            stdin = held_ends.pipe_from(stdin, owner)?;
+        }
+        let stdout = open_stdout(&self.stdout, &mut held_ends, owner)?;
+        let stderr = open_stdout(&self.stderr, &mut held_ends, owner)?;
         let hand_on = |fd: OwnedFd, stream: &str| {
             // A descriptor that is shared with its owner stays as it is.
             let inherited = stream.starts_with("fd:");
@@ -50,40 +67,52 @@ impl Stdio {
             stdout: hand_on(stdout, &self.stdout)?,
             stderr: hand_on(stderr, &self.stderr)?,
         };
-        Ok((streams, kept))
+        Ok((streams, held_ends))
     }
 
     /// Opens what a terminal's input comes from and its output goes to; neither blocks.
-    pub(super) fn open_for_terminal(&self) -> Answer<(OwnedFd, OwnedFd, HeldEnds)> {
-        let mut kept = HeldEnds::default();
-        let stdin = self.open_stdin(&mut kept, None)?;
-        let stdout = open_stdout(&self.stdout, &mut kept, None)?;
-        Ok((stdin, stdout, kept))
+    pub(super) fn open_for_terminal(&self) -> RpcResult<(OwnedFd, OwnedFd, HeldEnds)> {
+        let mut held_ends = HeldEnds::default();
+        let stdin = self.open_stdin(&mut held_ends)?;
+        let stdout = open_stdout(&self.stdout, &mut held_ends, None)?;
+        Ok((stdin, stdout, held_ends))
     }
 
-    fn open_stdin(&self, kept: &mut HeldEnds, owner: Owner) -> Answer<OwnedFd> {
+    /// A FIFO is opened so that it never blocks.
+    fn open_stdin(&self, held_ends: &mut HeldEnds) -> RpcResult<OwnedFd> {
         if let Some(number) = self.stdin.strip_prefix("fd:") {
             return shared(number);
         }
         let (path, _) = path_of(&self.stdin)?;
-        let Stream { end, other } = open_input(&path, owner).map_err(|errno| cannot_open(&path, errno))?;
-        kept.stdin = other;
+        let Stream { end, other } = open_input(&path).map_err(|errno| cannot_open(&path, errno))?;
+        held_ends.stdin = other;
         Ok(end)
     }
 }
 
-fn open_stdout(output: &str, kept: &mut HeldEnds, owner: Owner) -> Answer<OwnedFd> {
+impl HeldEnds {
+    /// A pipe that the content of a FIFO is copied to. To open a FIFO again (as `/dev/stdin`) waits for a
+    /// writer, for ever once the last one has closed it; to open a pipe does not.
+    fn pipe_from(&mut self, fifo: OwnedFd, owner: Owner) -> RpcResult<OwnedFd> {
+        let (end, feed) = input_pipe(owner).map_err(|errno| failed(format_args!("cannot make a pipe: {errno}")))?;
+        let (fifo, feed) = (Channel::new(fifo, Interest::READABLE)?, Channel::new(feed, Interest::WRITABLE)?);
+        self.input = Some(tokio::spawn(async move { copy(&fifo, &feed, &AtomicU64::new(0)).await }));
+        Ok(end)
+    }
+}
+
+fn open_stdout(output: &str, held_ends: &mut HeldEnds, owner: Owner) -> RpcResult<OwnedFd> {
     if let Some(number) = output.strip_prefix("fd:") {
         return shared(number);
     }
     let (path, may_make) = path_of(output)?;
     let Stream { end, other } = open_output(&path, may_make, owner).map_err(|errno| cannot_open(&path, errno))?;
-    kept.readers.extend(other);
+    held_ends.readers.extend(other);
     Ok(end)
 }
 
 /// The path that a request means, and whether it may be made. Nothing is `/dev/null`.
-fn path_of(stream: &str) -> Answer<(Cow<'_, Path>, bool)> {
+fn path_of(stream: &str) -> RpcResult<(Cow<'_, Path>, bool)> {
     let path = match stream.strip_prefix("file://") {
         None if stream.is_empty() => return Ok((Path::new("/dev/null").into(), false)),
         None if stream.contains("://") => return Err(invalid(format_args!("cannot log to {stream:?}"))),
@@ -106,7 +135,7 @@ fn decode(encoded: &str) -> Option<PathBuf> {
 }
 
 /// A duplicate of a descriptor of ours.
-fn shared(number: &str) -> Answer<OwnedFd> {
+fn shared(number: &str) -> RpcResult<OwnedFd> {
     let refused = |why: &dyn std::fmt::Display| invalid(format_args!("cannot use the descriptor {number:?}: {why}"));
     let descriptor = number.parse().map_err(|error| refused(&error))?;
     own_descriptor(descriptor).map_err(|errno| refused(&errno))

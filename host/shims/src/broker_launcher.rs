@@ -60,7 +60,7 @@ impl BrokerLauncher {
                 return Ok(());
             }
         }
-        Err(refused("its arguments are not those of a shim of this bundle"))
+        Err(refused("its arguments do not belong to a shim of this bundle"))
     }
 }
 
@@ -84,18 +84,18 @@ impl ShimLauncher for BrokerLauncher {
         let paths = layout.bundle(id);
         self.check_arguments(arguments, &paths)?;
         if !is_listening_unix_socket(socket) {
-            return Err(refused("what it is to listen on is not a unix socket that listens"));
+            return Err(refused("its socket is not a listening unix socket"));
         }
-        let kept = RecordDir::open(layout, id)?.ok_or_else(|| refused("there is no record of the intent"))?;
-        let mut record = kept.record_of(bundle)?.ok_or_else(|| refused("there is no record of the intent"))?;
+        let record_dir = RecordDir::open(layout, id)?.ok_or_else(|| refused("the intent was not recorded"))?;
+        let mut record = record_dir.record_of(bundle)?.ok_or_else(|| refused("the intent was not recorded"))?;
         if record.process.is_some() {
-            return Err(refused("its bundle has one on record"));
+            return Err(refused("its bundle already has a recorded shim"));
         }
         let name = socket_name(&self.socket_root, &record.address)
-            .ok_or_else(|| refused("the address on record is not in the socket directory"))?;
+            .ok_or_else(|| refused("the recorded address is not in the socket directory"))?;
         let handles = Handles {
             work_dir: Arc::new(work_dir(layout, id)?),
-            records: Arc::clone(&kept.directory),
+            records: Arc::clone(&record_dir.directory),
             sockets: Arc::new(open_trusted(&self.socket_root).at_step(Step::Listen)?),
         };
         let (process, supervisor) =
@@ -113,5 +113,8 @@ fn work_dir(layout: &Layout, id: &BundleId) -> Result<Directory> {
 }
 
 fn refused(why: &str) -> Error {
-    Error::new(ErrorKind::Shim, Step::StartShim, format!("the broker does not start a shim: {why}"))
+    Error::new(ErrorKind::Shim, Step::StartShim, format!("the broker refused to start a shim: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ impl Cleanup {
         match DirLock::again(&self.handles.work_dir, waiting) {
             Ok(_locked) => self.note_held(),
             // `delete` removes what stays.
-            Err(error) => tracing::warn!(%error, "cannot note that a shim has ended"),
+            Err(error) => tracing::warn!(%error, "cannot record that a shim has ended"),
         }
     }
 
@@ -35,10 +35,10 @@ impl Cleanup {
             Err(error) if error.kind() == ErrorKind::Locked => {
                 let noting = std::thread::Builder::new().spawn(move || self.note(LockWait::patiently()));
                 if let Err(error) = noting {
-                    tracing::warn!(%error, "cannot note that a shim has ended");
+                    tracing::warn!(%error, "cannot record that a shim has ended");
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot note that a shim has ended"),
+            Err(error) => tracing::warn!(%error, "cannot record that a shim has ended"),
             Ok(_locked) => self.note_held(),
         }
     }

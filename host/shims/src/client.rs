@@ -19,10 +19,10 @@ use ttrpc::context::{Context, with_duration};
 use crate::options::Callback;
 
 /// How long an answer may take that needs nothing of the runtime.
-const QUICK: Duration = Duration::from_secs(10);
+const SHIM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take that runs the runtime. The deadline travels to the shim, and a short
 /// one would stop runc half-way.
-const PATIENT: Duration = Duration::from_secs(120);
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A client of a shim, wherever that runs. Cheap to clone; the connection closes with the last one.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl ShimClient {
     /// [`ErrorKind::Shim`] if the shim fails or is gone, [`ErrorKind::Timeout`] if it is late.
     pub async fn state(&self, id: &str) -> Result<shim::StateResponse> {
         let request = shim::StateRequest { id: id.to_owned(), ..Default::default() };
-        answer("State", self.service.state(self.within(QUICK), &request).await)
+        answer("State", self.service.state(self.within(SHIM_TIMEOUT), &request).await)
     }
 
     /// `Create`: makes the container, with its init process waiting to be started. Returns the id
@@ -79,7 +79,7 @@ impl ShimClient {
     ///
     /// As for [`ShimClient::state`].
     pub async fn create(&self, request: &shim::CreateTaskRequest) -> Result<u32> {
-        answer("Create", self.service.create(self.within(PATIENT), request).await).map(|response| response.pid)
+        answer("Create", self.service.create(self.within(RUNTIME_TIMEOUT), request).await).map(|response| response.pid)
     }
 
     /// `Start`: starts init, or a process that [`ShimClient::exec`] has made. Returns its process
@@ -90,7 +90,7 @@ impl ShimClient {
     /// As for [`ShimClient::state`].
     pub async fn start(&self, id: &str) -> Result<u32> {
         let request = shim::StartRequest { id: id.to_owned(), ..Default::default() };
-        answer("Start", self.service.start(self.within(PATIENT), &request).await).map(|response| response.pid)
+        answer("Start", self.service.start(self.within(RUNTIME_TIMEOUT), &request).await).map(|response| response.pid)
     }
 
     /// `Delete`: removes the container, which must have ended.
@@ -99,7 +99,7 @@ impl ShimClient {
     ///
     /// As for [`ShimClient::state`].
     pub async fn delete(&self) -> Result<shim::DeleteResponse> {
-        answer("Delete", self.service.delete(self.within(PATIENT), &Empty::new()).await)
+        answer("Delete", self.service.delete(self.within(RUNTIME_TIMEOUT), &Empty::new()).await)
     }
 
     /// `DeleteProcess`: forgets a process other than init, which must have ended.
@@ -109,7 +109,7 @@ impl ShimClient {
     /// As for [`ShimClient::state`].
     pub async fn delete_process(&self, id: &str) -> Result<shim::DeleteResponse> {
         let request = shim::DeleteProcessRequest { id: id.to_owned(), ..Default::default() };
-        answer("DeleteProcess", self.service.delete_process(self.within(PATIENT), &request).await)
+        answer("DeleteProcess", self.service.delete_process(self.within(RUNTIME_TIMEOUT), &request).await)
     }
 
     /// `ListPids`: the host's ids of all processes of the container.
@@ -119,7 +119,7 @@ impl ShimClient {
     /// As for [`ShimClient::state`].
     pub async fn list_pids(&self, id: &str) -> Result<Vec<u32>> {
         let request = shim::ListPidsRequest { id: id.to_owned(), ..Default::default() };
-        let response = answer("ListPids", self.service.list_pids(self.within(QUICK), &request).await)?;
+        let response = answer("ListPids", self.service.list_pids(self.within(SHIM_TIMEOUT), &request).await)?;
         Ok(response.processes.iter().map(|process| process.pid).collect())
     }
 
@@ -129,7 +129,7 @@ impl ShimClient {
     ///
     /// As for [`ShimClient::state`].
     pub async fn pause(&self) -> Result<()> {
-        answer("Pause", self.service.pause(self.within(PATIENT), &Empty::new()).await).map(drop)
+        answer("Pause", self.service.pause(self.within(RUNTIME_TIMEOUT), &Empty::new()).await).map(drop)
     }
 
     /// `Resume`: ends a pause.
@@ -138,7 +138,7 @@ impl ShimClient {
     ///
     /// As for [`ShimClient::state`].
     pub async fn resume(&self) -> Result<()> {
-        answer("Resume", self.service.resume(self.within(PATIENT), &Empty::new()).await).map(drop)
+        answer("Resume", self.service.resume(self.within(RUNTIME_TIMEOUT), &Empty::new()).await).map(drop)
     }
 
     /// `Checkpoint`: writes the container's state to a directory, where runc and criu can.
@@ -148,7 +148,7 @@ impl ShimClient {
     /// As for [`ShimClient::state`].
     pub async fn checkpoint(&self, path: &str) -> Result<()> {
         let request = shim::CheckpointTaskRequest { path: path.to_owned(), ..Default::default() };
-        answer("Checkpoint", self.service.checkpoint(self.within(PATIENT), &request).await).map(drop)
+        answer("Checkpoint", self.service.checkpoint(self.within(RUNTIME_TIMEOUT), &request).await).map(drop)
     }
 
     /// `Kill`: sends a signal to a process, or to all processes of the container.
@@ -158,7 +158,7 @@ impl ShimClient {
     /// As for [`ShimClient::state`].
     pub async fn kill(&self, id: &str, signal: u32, all: bool) -> Result<()> {
         let request = shim::KillRequest { id: id.to_owned(), signal, all, ..Default::default() };
-        answer("Kill", self.service.kill(self.within(QUICK), &request).await).map(drop)
+        answer("Kill", self.service.kill(self.within(SHIM_TIMEOUT), &request).await).map(drop)
     }
 
     /// `Exec`: adds a process to the container, to be started with [`ShimClient::start`].
@@ -170,7 +170,7 @@ impl ShimClient {
     pub async fn exec(&self, mut request: shim::ExecProcessRequest, spec: &[u8]) -> Result<()> {
         // Without a spec the original shim panics, and its container is an orphan.
         request.spec = Some(json("Exec", "types.containerd.io/opencontainers/runtime-spec/1/Process", spec)?).into();
-        answer("Exec", self.service.exec(self.within(PATIENT), &request).await).map(drop)
+        answer("Exec", self.service.exec(self.within(RUNTIME_TIMEOUT), &request).await).map(drop)
     }
 
     /// `ResizePty`: sets the size of a process's terminal, in characters.
@@ -180,7 +180,7 @@ impl ShimClient {
     /// As for [`ShimClient::state`].
     pub async fn resize_pty(&self, id: &str, width: u32, height: u32) -> Result<()> {
         let request = shim::ResizePtyRequest { id: id.to_owned(), width, height, ..Default::default() };
-        answer("ResizePty", self.service.resize_pty(self.within(QUICK), &request).await).map(drop)
+        answer("ResizePty", self.service.resize_pty(self.within(SHIM_TIMEOUT), &request).await).map(drop)
     }
 
     /// `CloseIO`: ends the standard input of a process, once its writers have closed it too.
@@ -190,7 +190,7 @@ impl ShimClient {
     /// As for [`ShimClient::state`].
     pub async fn close_stdin(&self, id: &str) -> Result<()> {
         let request = shim::CloseIORequest { id: id.to_owned(), stdin: true, ..Default::default() };
-        answer("CloseIO", self.service.close_io(self.within(QUICK), &request).await).map(drop)
+        answer("CloseIO", self.service.close_io(self.within(SHIM_TIMEOUT), &request).await).map(drop)
     }
 
     /// `ShimInfo`: the process id of the shim.
@@ -199,7 +199,7 @@ impl ShimClient {
     ///
     /// As for [`ShimClient::state`].
     pub async fn shim_info(&self) -> Result<u32> {
-        answer("ShimInfo", self.service.shim_info(self.within(QUICK), &Empty::new()).await)
+        answer("ShimInfo", self.service.shim_info(self.within(SHIM_TIMEOUT), &Empty::new()).await)
             .map(|response| response.shim_pid)
     }
 
@@ -212,7 +212,7 @@ impl ShimClient {
     pub async fn update(&self, resources: &[u8]) -> Result<()> {
         let resources = json("Update", "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources", resources)?;
         let request = shim::UpdateTaskRequest { resources: Some(resources).into(), ..Default::default() };
-        answer("Update", self.service.update(self.within(PATIENT), &request).await).map(drop)
+        answer("Update", self.service.update(self.within(RUNTIME_TIMEOUT), &request).await).map(drop)
     }
 
     /// `Wait`: waits until a process has ended; 128 + n if signal n ended it. May be repeated.
@@ -242,7 +242,7 @@ pub fn client_on(socket: OwnedFd, on_close: Option<Callback>) -> Result<ShimClie
 
 fn json(method: &str, name: &str, value: &[u8]) -> Result<Any> {
     if value.is_empty() {
-        let message = format!("{method} needs a JSON document, and there is none");
+        let message = format!("{method} needs a JSON document, but got none");
         return Err(Error::new(ErrorKind::InvalidConfig, Step::CallShim, message));
     }
     Ok(Any { type_url: name.to_owned(), value: value.to_owned(), ..Default::default() })
@@ -265,7 +265,7 @@ fn answer<T>(method: &str, result: ttrpc::Result<T>) -> Result<T> {
             // A deadline that passes on this side is reported in words only.
             late()
         } else {
-            (ErrorKind::Shim, format!("the connection to the shim is lost: {error}"))
+            (ErrorKind::Shim, format!("the connection to the shim was lost: {error}"))
         };
         Error::new(kind, Step::CallShim, format!("{method}: {why}"))
     })

@@ -9,7 +9,7 @@ use dunnage_bundles::{Node, RecordedShim};
 use dunnage_core::{AtStep as _, BundleId, Endpoint, Error, ErrorKind, Result, Step};
 use dunnage_store::socket_name;
 use dunnage_sys::trusted_path::open_trusted;
-use dunnage_sys::{Kind, ProcessHandle, dial, dial_abstract, effective_ids, peer_uid};
+use dunnage_sys::{FileKind, ProcessHandle, dial, dial_abstract, effective_ids, peer_uid};
 use rustix::io::Errno;
 use tokio::time::Instant;
 
@@ -59,7 +59,7 @@ pub(super) async fn ask_who(client: &ShimClient, patience: Duration, address: &s
     let patience = patience.max(Duration::from_millis(1));
     let asked = tokio::time::timeout(patience, client.with_timeout(patience).shim_info()).await;
     let late = || {
-        let message = format!("nobody answers at {address:?}, although somebody listens there");
+        let message = format!("no answer at {address:?}, although a process is listening there");
         Error::new(ErrorKind::Timeout, Step::ConnectShim, message)
     };
     match asked {
@@ -81,20 +81,20 @@ pub(super) fn dial_patiently(node: &Node, endpoint: &Endpoint, patience: Duratio
                 std::thread::sleep(Duration::from_millis(10));
             }
             Err(Errno::AGAIN) => {
-                let message = format!("nobody accepts connections at {address:?}");
+                let message = format!("the process that listens at {address:?} does not accept connections");
                 return Err(Error::new(ErrorKind::Timeout, Step::ConnectShim, message));
             }
             Err(errno) => {
                 let why = match errno {
-                    Errno::CONNREFUSED => "nobody listens there, the shim is gone".to_owned(),
-                    Errno::NOENT => "there is no such socket, the shim is gone".to_owned(),
+                    Errno::CONNREFUSED => "no process is listening there; the shim is gone".to_owned(),
+                    Errno::NOENT => "the socket does not exist; the shim is gone".to_owned(),
                     errno => errno.to_string(),
                 };
                 return Err(failed(format!("cannot connect to {address:?}: {why}")));
             }
         }
     };
-    let peer = peer_uid(&socket).map_err(|errno| failed(format!("cannot ask who listens at {address:?}: {errno}")))?;
+    let peer = peer_uid(&socket).map_err(|errno| failed(format!("cannot tell who listens at {address:?}: {errno}")))?;
     if peer != effective_ids().0 {
         let message = format!("user {peer} listens at {address:?}, not user {}", effective_ids().0);
         return Err(Error::new(ErrorKind::Untrusted, Step::ConnectShim, message));
@@ -110,7 +110,7 @@ fn dial_once(node: &Node, endpoint: &Endpoint) -> Result<rustix::io::Result<Owne
         .ok_or_else(|| failed(format!("{:?} is not in the socket directory", endpoint.address)))?;
     let directory = open_trusted(&node.paths.socket_root).at_step(Step::ConnectShim)?;
     match directory.metadata_at(&name) {
-        Ok(found) if found.kind != Kind::Socket => {
+        Ok(found) if found.kind != FileKind::Socket => {
             let path = directory.path_of(&name);
             let message = format!("the address on file leads to {}, which is not a socket", path.display());
             Err(Error::new(ErrorKind::BadRecord, Step::ConnectShim, message).at(path))
@@ -126,9 +126,9 @@ fn identify(pid: u32, on_file: &RecordedShim) -> Result<ProcessHandle> {
     if let Some(expected) = on_file.pid
         && expected != pid
     {
-        return Err(foreign(format!("process {pid} answers, and the shim on file is process {expected}")));
+        return Err(foreign(format!("process {pid} answered, but the recorded shim is process {expected}")));
     }
-    on_file.find(pid)?.ok_or_else(|| foreign(format!("process {pid} answers, which is not the shim of this bundle")))
+    on_file.find(pid)?.ok_or_else(|| foreign(format!("process {pid} answered, but it is not the shim of this bundle")))
 }
 
 fn failed(message: String) -> Error {

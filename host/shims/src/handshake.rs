@@ -26,7 +26,7 @@ pub(crate) async fn answer(
     tokio::select! {
         answer = ask(node, guard, endpoint, process, timeout) => answer,
         _ = given_up => {
-            let message = "the start of the shim was given up";
+            let message = "the start of the shim was abandoned";
             Err(Error::new(ErrorKind::Shim, Step::StartShim, message))
         }
     }
@@ -51,7 +51,7 @@ async fn ask(
     match found {
         Some(found) if pid == process.pid => Ok((client, found)),
         _ => {
-            let message = format!("process {pid} answers, and process {} was started", process.pid);
+            let message = format!("process {pid} answered, but process {} was started", process.pid);
             Err(Error::new(ErrorKind::Untrusted, Step::ConnectShim, message))
         }
     }

@@ -99,6 +99,7 @@ impl PendingShim {
             runtime: self.record.runtime.to_string_lossy().into_owned(),
             runtime_root: self.record.runtime_root.clone(),
             systemd_cgroup: self.config.systemd_cgroup,
+            owns_process: false,
             publisher: Arc::new(LogPublisher(EventLog::new(node.layout.state.path()))),
         })?;
         let socket = self.socket.take().ok_or_else(|| no_identity(&self.guard.bundle))?;

@@ -68,7 +68,7 @@ impl LaunchSpec {
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join(&self.binary))
             .find(|program| is_executable(program))
-            .ok_or_else(|| missing(format!("it is in no directory of PATH ({})", path.display())))
+            .ok_or_else(|| missing(format!("it is not in any directory of PATH ({})", path.display())))
     }
 
     /// Starts the shim of a bundle, and puts it where it is to be. If it fails nothing runs, unless

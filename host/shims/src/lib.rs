@@ -8,8 +8,6 @@
 #![forbid(unsafe_code)]
 
 mod broker_launcher;
-#[cfg(test)]
-mod broker_tests;
 mod cleanup;
 mod client;
 mod connect;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dunnage_bundles::Node;
 use dunnage_core::{AtStep, Error, ErrorKind, Result, Step};
-use dunnage_sys::trusted_path::{Made, open_or_make_trusted};
+use dunnage_sys::trusted_path::{CreatedDirectory, open_or_make_trusted};
 use dunnage_sys::{Directory, Listening, Name, SocketFate, listen, remove_dead_socket};
 use rustix::io::Errno;
 
@@ -18,9 +18,9 @@ const ON_THE_WAY: u32 = 0o711;
 pub(super) fn open_sockets(node: &Node) -> Result<Arc<Directory>> {
     let mut made = Vec::new();
     let directory = open_or_make_trusted(&node.paths.socket_root, ON_THE_WAY, &mut made).at_step(Step::Listen)?;
-    let is_new = made
-        .last()
-        .is_some_and(|Made { name, .. }| node.paths.socket_root.file_name() == Some(name.as_path().as_os_str()));
+    let is_new = made.last().is_some_and(|CreatedDirectory { name, .. }| {
+        node.paths.socket_root.file_name() == Some(name.as_path().as_os_str())
+    });
     if is_new {
         directory.set_mode(SOCKETS).at_step(Step::Listen)?;
     }

@@ -84,7 +84,7 @@ pub(super) fn start(
     Err(match reply {
         Ok(Reply::Failed(message)) => Error::new(ErrorKind::Shim, Step::StartShim, message),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            failed(format!("no answer in {} s", patience.as_secs_f64())).with_kind(ErrorKind::Timeout)
+            failed(format!("no answer within {} s", patience.as_secs_f64())).with_kind(ErrorKind::Timeout)
         }
         Err(error) => failed(error.to_string()),
         Ok(Reply::Started(_)) => failed("it has ended".to_owned()),
@@ -121,7 +121,7 @@ fn exchange(monitor: &mut Child, plan: &[u8], deadline: Instant) -> io::Result<R
             count => reply.extend_from_slice(buffer.get(..count).unwrap_or_default()),
         }
     }
-    serde_json::from_slice(&reply).map_err(|_| io::Error::other("it gave no answer"))
+    serde_json::from_slice(&reply).map_err(|_| io::Error::other("it did not answer"))
 }
 
 /// Waits until a pipe is ready.

@@ -25,7 +25,7 @@ use crate::supervisor::Supervisor;
 /// The longest address (`sun_path` of unix(7), with the prefix).
 const MAX_ADDRESS: usize = 106;
 /// How long a shim that has closed its connections may take to end.
-const LAST_MOMENTS: std::time::Duration = std::time::Duration::from_millis(200);
+const SHIM_END_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Descriptors that are held in reserve: without them, a start that runs out of descriptors would
 /// leave its process running.
@@ -37,14 +37,14 @@ pub(super) struct PendingShim {
     privileged: Privileged,
     pub(super) guard: BundleGuard,
     pub(super) handles: Handles,
-    kept: RecordDir,
+    record_dir: RecordDir,
     pub(super) socket: Option<OwnedFd>,
     socket_name: Name,
     pub(super) record: ShimRecord,
     pub(super) config: ShimConfig,
     /// The earlier record, which a failure puts back.
     before: Option<ShimRecord>,
-    made: Made,
+    made: CreatedForShim,
     /// For taking it back.
     spare: Vec<OwnedFd>,
 }
@@ -52,7 +52,7 @@ pub(super) struct PendingShim {
 /// What has been made for a shim, which goes if it does not come up. What was there before stays:
 /// it may be another's.
 #[derive(Clone, Copy, Debug, Default)]
-struct Made {
+struct CreatedForShim {
     /// `address` and `shim.pid`.
     files: bool,
     /// The FIFOs for the shim's log.
@@ -78,7 +78,7 @@ impl PendingShim {
         runtime: &std::path::Path,
     ) -> Result<Self> {
         if config.namespace != id.namespace() {
-            let message = format!("the settings are for namespace {:?}, and the bundle is {id}", config.namespace);
+            let message = format!("the settings are for namespace {:?}, but the bundle is {id}", config.namespace);
             return Err(Error::new(ErrorKind::InvalidConfig, Step::Configure, message));
         }
         let address = node.policy.shim_address(id)?;
@@ -110,12 +110,23 @@ impl PendingShim {
         // A handle of its own: that of the lock must not outlive us in another process.
         let work_dir = Arc::new(guard.work_dir.reopen().at_step(Step::StartShim)?);
         let spare = spare_descriptors(&sockets, SPARE).at_step(Step::StartShim)?;
-        let kept = RecordDir::make(&node.layout, id)?;
-        let handles = Handles { work_dir, records: Arc::clone(&kept.directory), sockets };
-        let made = Made::default();
+        let record_dir = RecordDir::make(&node.layout, id)?;
+        let handles = Handles { work_dir, records: Arc::clone(&record_dir.directory), sockets };
+        let made = CreatedForShim::default();
         let privileged = node.privileged.clone();
-        let mut pending =
-            Self { privileged, guard, handles, kept, socket: None, socket_name, record, config, before, made, spare };
+        let mut pending = Self {
+            privileged,
+            guard,
+            handles,
+            record_dir,
+            socket: None,
+            socket_name,
+            record,
+            config,
+            before,
+            made,
+            spare,
+        };
         match pending.listen() {
             Ok(()) => Ok(pending),
             Err(error) => Err(pending.undo(None, error)),
@@ -197,7 +208,7 @@ impl PendingShim {
         let log = self.handles.records.read_file(&names::LOG, 1 << 20).unwrap_or_default();
         let text = String::from_utf8_lossy(&log);
         match text.trim_end().lines().next_back() {
-            Some(line) => format!(", and said {:?}", line.chars().take(400).collect::<String>()),
+            Some(line) => format!("; it logged {:?}", line.chars().take(400).collect::<String>()),
             None => String::new(),
         }
     }
@@ -218,16 +229,16 @@ impl PendingShim {
             && self.made.process
             && let Err(failure) = self.end_unrecorded()
         {
-            return error.note(format!("a shim of it may still be running: {failure}"));
+            return error.note(format!("a shim of the bundle may still be running: {failure}"));
         }
         if let Some(process) = process
             && process.pid != std::process::id()
         {
             error = match self.privileged.find_started(process, &self.guard.bundle) {
-                Ok(None) => error.note(format!("the shim has ended by itself{}", self.last_words())),
+                Ok(None) => error.note(format!("the shim exited by itself{}", self.last_words())),
                 // It may be about to end, and that is worth reporting.
-                Ok(Some(shim)) if error.kind() == ErrorKind::Shim && shim.has_ended(LAST_MOMENTS) == Ok(true) => {
-                    error.note(format!("the shim has ended by itself{}", self.last_words()))
+                Ok(Some(shim)) if error.kind() == ErrorKind::Shim && shim.has_ended(SHIM_END_TIMEOUT) == Ok(true) => {
+                    error.note(format!("the shim exited by itself{}", self.last_words()))
                 }
                 Ok(Some(shim)) if shim.end(Signal::KILL, crate::shim::KILL_TIMEOUT) == Ok(true) => error,
                 // What is known of it stays, for the call that deletes the bundle.
@@ -253,7 +264,7 @@ impl PendingShim {
         }
         let restored = match &self.before {
             Some(before) => before.write(&self.handles.records),
-            None => self.kept.remove(),
+            None => self.record_dir.remove(),
         };
         match restored {
             Ok(()) => error,

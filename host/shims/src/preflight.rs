@@ -28,7 +28,7 @@ pub(super) fn ensure_no_shim(
     };
     for pid in pid.into_iter().chain(on_record.and_then(|record| Some(record.serving()?.pid))) {
         if let Some(shim) = find_shim(&node.privileged, pid, on_record, &guard.bundle).at_step(Step::StartShim)? {
-            return busy(format!("the bundle has a shim already, which is running (pid {})", shim.pid()));
+            return busy(format!("the bundle already has a shim, which is running (pid {})", shim.pid()));
         }
     }
     match (pid, on_file.address) {
@@ -36,13 +36,13 @@ pub(super) fn ensure_no_shim(
         (_, Ok(None)) | (Some(_), _) => {}
         (None, Ok(Some(found))) if found == address => {}
         (None, Ok(Some(found))) => {
-            return busy(format!("a shim may listen at {found:?}, which is on file without a process id"));
+            return busy(format!("a shim may be listening at {found:?}, which is recorded without a process id"));
         }
         (None, Err(fault)) => return unusable("address", &fault),
     }
     match Container::of(&node.privileged, id, on_record).state(&guard.bundle)? {
         Some(state) if state.is_running() => {
-            busy(format!("the container of the bundle is still {} (pid {}), without a shim", state.status, state.pid))
+            busy(format!("the container of the bundle is still {} (pid {}), but has no shim", state.status, state.pid))
         }
         _ => Ok(()),
     }

@@ -7,7 +7,7 @@ use dunnage_async::on_thread;
 use dunnage_bundles::{BundleGuard, Node, open_bundle};
 use dunnage_core::{AtStep as _, BundleId, Error, ErrorKind, Incarnation, Result, Step, names};
 use dunnage_store::{RecordDir, ShimRecord, socket_name};
-use dunnage_sys::trusted_path::{AmbientError, open_trusted};
+use dunnage_sys::trusted_path::{TrustedPathError, open_trusted};
 use dunnage_sys::{ProcessHandle, SocketFate, has_children, remove_dead_socket};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -16,7 +16,7 @@ use crate::client::ShimClient;
 use crate::in_process::Served;
 
 /// How long a shim may take to publish what has happened to a container that was deleted.
-const LAST_EVENTS: Duration = Duration::from_millis(500);
+const PUBLISH_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to wait for a process that was killed.
 pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -115,7 +115,7 @@ impl Shim {
             let guard = BundleGuard::open(&node, &id);
             if !self.is_guest {
                 // It starts a program for each of its last events.
-                let deadline = Instant::now() + LAST_EVENTS;
+                let deadline = Instant::now() + PUBLISH_TIMEOUT;
                 while has_children(self.pid) && Instant::now() < deadline {
                     std::thread::sleep(Duration::from_millis(2));
                 }
@@ -142,7 +142,7 @@ impl Shim {
             ] {
                 directory.unlink_if_there(&name).at_step(Step::StopShim)?;
             }
-            RecordDir::open(&node.layout, &id)?.map_or(Ok(()), |kept| kept.remove())
+            RecordDir::open(&node.layout, &id)?.map_or(Ok(()), |record_dir| record_dir.remove())
         })
         .await
     }
@@ -156,7 +156,7 @@ impl Shim {
         }
         if self.is_guest {
             let message = format!(
-                "the shim is served by process {}, which may have more to do; end the container, or that process",
+                "the shim is served by process {}, which may still be needed; stop the container, or that process",
                 self.pid
             );
             return Err(Error::new(ErrorKind::Unsupported, Step::StopShim, message));
@@ -167,7 +167,7 @@ impl Shim {
         };
         if !self.process.end(signal, patience).at_step(Step::StopShim)? {
             let (pid, seconds) = (self.pid, patience.as_secs_f64());
-            let message = format!("the shim (pid {pid}) got {name} and has not ended in {seconds} s");
+            let message = format!("the shim (pid {pid}) received {name} but did not exit within {seconds} s");
             return Err(Error::new(ErrorKind::Timeout, Step::StopShim, message));
         }
         if guard.is_some()
@@ -200,7 +200,7 @@ pub fn remove_socket(node: &Arc<Node>, id: &BundleId) -> Result<bool> {
         SocketFate::Removed => Ok(true),
         SocketFate::Missing => Ok(false),
         SocketFate::Kept(why) => {
-            let message = format!("the socket {address:?} stays: {why}");
+            let message = format!("the socket {address:?} was not removed: {why}");
             Err(Error::new(ErrorKind::ShimAlive, Step::StopShim, message))
         }
     }
@@ -212,7 +212,7 @@ fn remove_dead(node: &Node, address: &str) -> Result<SocketFate> {
         return Ok(SocketFate::Missing);
     };
     match open_trusted(&node.paths.socket_root) {
-        Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
+        Err(TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
         sockets => remove_dead_socket(&sockets.at_step(Step::StopShim)?, &name).at_step(Step::StopShim),
     }
 }

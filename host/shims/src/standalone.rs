@@ -43,7 +43,7 @@ pub async fn serve(options: ServeOptions) -> Result<()> {
     };
     let listener = UnixListener::from(inherited(3));
     listener.local_addr().map_err(|error| failed("descriptor 3 is not a socket", error))?;
-    let bundle = std::env::current_dir().map_err(|error| failed("there is no working directory", error))?;
+    let bundle = std::env::current_dir().map_err(|error| failed("cannot get the working directory", error))?;
     let shim = LocalShim::new(LocalConfig {
         namespace: options.namespace,
         bundle,
@@ -51,6 +51,7 @@ pub async fn serve(options: ServeOptions) -> Result<()> {
         runtime: String::new(),
         runtime_root: options.runtime_root,
         systemd_cgroup: options.systemd_cgroup,
+        owns_process: true,
         publisher: Arc::new(LogPublisher(EventLog::new(&options.state))),
     })?;
     let _server = serve_on(listener, shim).await?;

@@ -44,7 +44,7 @@ where
         if let Err(Ok(unwanted)) = sender.send(starting.await)
             && let Err(error) = unwanted.remove().await
         {
-            tracing::warn!(%error, "cannot remove a shim that nobody waits for any more");
+            tracing::warn!(%error, "cannot remove a shim that the caller no longer waits for");
         }
     });
     receiver.await.unwrap_or_else(|_| {

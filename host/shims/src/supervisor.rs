@@ -33,7 +33,7 @@ impl Supervisor {
     /// Makes sure, by tasks, that the shim or its monitor is drained and reaped.
     pub(super) fn look_after(self, cleanup: Cleanup, on_exit: Option<Callback>) -> Result<()> {
         match self {
-            Self::Monitor(monitor) => reap(monitor),
+            Self::Monitor(monitor) => reap_monitor(monitor),
             Self::Ourselves(started) => supervise(started, cleanup, on_exit).map(drop),
             Self::Broker => Ok(()),
         }
@@ -76,7 +76,7 @@ fn end_of(pid: u32) -> Result<AsyncFd<OwnedFd>> {
 }
 
 /// Reaps a monitor when it ends.
-fn reap(mut monitor: Child) -> Result<()> {
+fn reap_monitor(mut monitor: Child) -> Result<()> {
     let end = end_of(monitor.id())?;
     tokio::spawn(async move {
         let _ = end.readable().await;
@@ -112,7 +112,7 @@ fn supervise(started: Started, cleanup: Cleanup, on_exit: Option<Callback>) -> R
             }
         });
         if let Err(error) = noted.await {
-            tracing::warn!(%error, "cannot note that a shim has ended");
+            tracing::warn!(%error, "cannot record that a shim has ended");
         }
     }))
 }

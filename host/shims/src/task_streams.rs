@@ -37,18 +37,18 @@ impl TaskStreams {
     /// If they cannot be made.
     #[doc(hidden)]
     pub fn make(node: &Arc<Node>, id: &BundleId, terminal: bool) -> Result<Self> {
-        let (kept, lock) = loop {
-            let kept = RecordDir::make(&node.layout, id)?;
-            if let Some(lock) = kept.lock_patiently()? {
-                break (kept, lock);
+        let (record_dir, lock) = loop {
+            let record_dir = RecordDir::make(&node.layout, id)?;
+            if let Some(lock) = record_dir.lock_patiently()? {
+                break (record_dir, lock);
             }
         };
-        let open = |name: &Name| kept.directory.open_or_make_fifo(name).at_step(Step::RunTask);
+        let open = |name: &Name| record_dir.directory.open_or_make_fifo(name).at_step(Step::RunTask);
         Ok(Self {
             stdin: open(&names::STDIN)?,
             stdout: open(&names::STDOUT)?,
             stderr: if terminal { None } else { Some(open(&names::STDERR)?) },
-            directory: kept.directory.path().to_owned(),
+            directory: record_dir.directory.path().to_owned(),
             _lock: lock,
         })
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dunnage_core::{AtStep as _, Error, ErrorKind, Result, Step};
-use dunnage_sys::trusted_path::{self, AmbientError, Made};
+use dunnage_sys::trusted_path::{self, CreatedDirectory, TrustedPathError};
 use dunnage_sys::{Crossing, Directory, Metadata, Name, effective_ids};
 use rustix::io::Errno;
 
@@ -21,7 +21,7 @@ pub(crate) const WRITABLE: u32 = 0o022;
 pub struct BaseDir {
     path: PathBuf,
     pub(crate) step: Step,
-    kept: HandleCache,
+    handles: HandleCache,
 }
 
 /// Messages and answers show whole paths. Fails only without a current directory, and then the
@@ -33,7 +33,7 @@ fn absolute(path: PathBuf) -> PathBuf {
 impl BaseDir {
     /// A directory by its path; failures to open it are reported for this step.
     pub fn new(path: PathBuf, step: Step) -> Self {
-        Self { path: absolute(path), step, kept: HandleCache::default() }
+        Self { path: absolute(path), step, handles: HandleCache::default() }
     }
 
     /// Its whole path. Only text.
@@ -44,29 +44,29 @@ impl BaseDir {
     /// The directory, or `None` if there is none.
     pub fn open(&self) -> Result<Option<Arc<Directory>>> {
         match self.open_with(|| trusted_path::open_trusted(&self.path)) {
-            Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => Ok(None),
+            Err(TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT => Ok(None),
             result => result.map(Some).at_step(self.step),
         }
     }
 
     /// The directory, made if it is missing.
-    pub(crate) fn open_or_make(&self, made: &mut Vec<Made>) -> Result<Arc<Directory>> {
+    pub(crate) fn open_or_make(&self, made: &mut Vec<CreatedDirectory>) -> Result<Arc<Directory>> {
         self.open_with(|| trusted_path::open_or_make_trusted(&self.path, PASSABLE, made)).at_step(self.step)
     }
 
     fn open_with(
         &self,
-        open: impl FnOnce() -> Result<Directory, AmbientError>,
-    ) -> Result<Arc<Directory>, AmbientError> {
+        open: impl FnOnce() -> Result<Directory, TrustedPathError>,
+    ) -> Result<Arc<Directory>, TrustedPathError> {
         // If it has become writable by others, it is walked to again, and the walk refuses it.
-        if let Some((directory, found)) = self.kept.get(&self.path)
+        if let Some((directory, found)) = self.handles.get(&self.path)
             && found.mode & WRITABLE == 0
             && found.uid == effective_ids().0
         {
             return Ok(directory);
         }
         let directory = Arc::new(open()?);
-        self.kept.keep(self.path.clone(), &directory);
+        self.handles.keep(self.path.clone(), &directory);
         Ok(directory)
     }
 
@@ -91,7 +91,7 @@ impl BaseDir {
     }
 
     /// The directory of a namespace, made if it is missing, narrowed if it is too open.
-    pub fn namespace_or_make(&self, namespace: &Name, made: &mut Vec<Made>) -> Result<Arc<Directory>> {
+    pub fn namespace_or_make(&self, namespace: &Name, made: &mut Vec<CreatedDirectory>) -> Result<Arc<Directory>> {
         loop {
             if let Some((directory, found)) =
                 self.find_namespace(namespace, |base| base.open_or_make(made).map(Some))?
@@ -102,7 +102,7 @@ impl BaseDir {
             let base = self.open_or_make(made)?;
             match base.create_directory(namespace, PASSABLE) {
                 Ok(directory) => {
-                    made.push(Made { parent: base, name: namespace.clone() });
+                    made.push(CreatedDirectory { parent: base, name: namespace.clone() });
                     return Ok(Arc::new(directory));
                 }
                 Err(failure) if failure.errno() == Errno::EXIST => {}
@@ -133,8 +133,8 @@ impl BaseDir {
         step: Step,
         parent: impl FnOnce() -> Result<Option<Arc<Directory>>>,
     ) -> Result<Option<(Arc<Directory>, Metadata)>> {
-        if let Some(kept) = self.kept.get(path) {
-            return Ok(Some(kept));
+        if let Some(found) = self.handles.get(path) {
+            return Ok(Some(found));
         }
         let Some(parent) = parent()? else { return Ok(None) };
         let directory = match parent.open_directory(name, crossing) {
@@ -142,7 +142,7 @@ impl BaseDir {
             result => Arc::new(result.at_step(step)?),
         };
         let metadata = directory.metadata().at_step(step)?;
-        self.kept.keep(path.to_owned(), &directory);
+        self.handles.keep(path.to_owned(), &directory);
         Ok(Some((directory, metadata)))
     }
 }
@@ -162,7 +162,7 @@ pub fn check_owner(directory: &Directory, found: &Metadata, step: Step) -> Resul
 fn narrow(directory: &Directory, found: &Metadata) -> Result<()> {
     let mode = found.mode;
     if mode & !PASSABLE != 0 {
-        tracing::warn!(path = %directory.path().display(), "namespace directory has mode {mode:04o}, taking away what is too much");
+        tracing::warn!(path = %directory.path().display(), "namespace directory has mode {mode:04o}, removing the excess bits");
         directory.set_mode(mode & PASSABLE).at_step(Step::OpenNamespace)?;
     }
     Ok(())

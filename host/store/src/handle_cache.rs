@@ -18,18 +18,18 @@ impl HandleCache {
     /// The handle of a path that leads to it, and what the directory is now.
     pub(crate) fn get(&self, path: &Path) -> Option<(Arc<Directory>, Metadata)> {
         let directory = {
-            let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(kept.get(path)?)
+            let handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(handles.get(path)?)
         };
         let now = metadata_of_path(path)?;
         (now.identity() == directory.identity()?).then_some((directory, now))
     }
 
     pub(crate) fn keep(&self, path: PathBuf, directory: &Arc<Directory>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MAX_HANDLES {
-            kept.clear();
+        let mut handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if handles.len() >= MAX_HANDLES {
+            handles.clear();
         }
-        kept.insert(path, Arc::clone(directory));
+        handles.insert(path, Arc::clone(directory));
     }
 }

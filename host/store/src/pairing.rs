@@ -10,7 +10,7 @@ mod pair_record;
 mod previous_boot;
 
 use dunnage_core::{AtStep, Error, ErrorKind, Result, Step, names};
-use dunnage_sys::trusted_path::Made;
+use dunnage_sys::trusted_path::CreatedDirectory;
 use dunnage_sys::{Crossing, Directory, Name, boot_id, path_identity};
 use rustix::io::Errno;
 
@@ -50,7 +50,7 @@ impl Layout {
         bundles: &Directory,
         work_dirs: &Directory,
         waiting: LockWait,
-        made: &mut Vec<Made>,
+        made: &mut Vec<CreatedDirectory>,
     ) -> Result<Option<Pairing>> {
         let pair = bundles.identity().zip(work_dirs.identity());
         if pair.is_some_and(|pair| self.paired.contains(&pair)) {
@@ -72,7 +72,12 @@ impl Layout {
         Ok(pairing)
     }
 
-    fn pair_unless_done(&self, boot: &str, waiting: LockWait, made: &mut Vec<Made>) -> Result<Option<Pairing>> {
+    fn pair_unless_done(
+        &self,
+        boot: &str,
+        waiting: LockWait,
+        made: &mut Vec<CreatedDirectory>,
+    ) -> Result<Option<Pairing>> {
         if PairRecord::read(&self.state)?.is_some_and(|record| record.is_settled && record.boot == boot)
             // We write no records into directories of others.
             || matches!(self.pair_status()?, PairStatus::Unpaired(_))
@@ -82,7 +87,7 @@ impl Layout {
         self.pair_locked(boot, waiting, made).map_err(|error| self.forget_empty_records(error))
     }
 
-    fn pair_locked(&self, boot: &str, waiting: LockWait, made: &mut Vec<Made>) -> Result<Option<Pairing>> {
+    fn pair_locked(&self, boot: &str, waiting: LockWait, made: &mut Vec<CreatedDirectory>) -> Result<Option<Pairing>> {
         let lock = self.lock_records(waiting, made)?;
         let settle = |record: PairRecord| PairRecord { is_settled: true, ..record }.write(&lock);
         match (self.pair_status()?, PairRecord::read(&self.state)?) {
@@ -140,7 +145,7 @@ impl Layout {
     }
 
     /// The lock for changing the records of the state directory.
-    pub fn lock_records(&self, waiting: LockWait, made: &mut Vec<Made>) -> Result<DirLock> {
+    pub fn lock_records(&self, waiting: LockWait, made: &mut Vec<CreatedDirectory>) -> Result<DirLock> {
         loop {
             // A call that takes a pair back removes the directories that it has made.
             let state = self.state.open_or_make(made)?;
@@ -196,7 +201,7 @@ impl Layout {
     fn unpaired(&self, named_by: &BaseDir, record: &PairRecord) -> PairStatus {
         let other = if std::ptr::eq(named_by, &raw const self.state) { &self.root } else { &self.state };
         let (by, named, asked) = (named_by.path().display(), record.other.display(), other.path().display());
-        PairStatus::Unpaired(format!("{by} belongs together with {named}, by its record, and not with {asked}"))
+        PairStatus::Unpaired(format!("by its record, {by} belongs to {named}, not to {asked}"))
     }
 }
 
@@ -206,7 +211,7 @@ impl Pairing {
         let record = PairRecord { is_settled: true, ..self.record };
         if let Err(error) = record.write(&self.lock) {
             // The next call settles it.
-            tracing::warn!(%error, "cannot settle which root belongs to the state directory");
+            tracing::warn!(%error, "cannot record which root belongs to the state directory");
         }
     }
 

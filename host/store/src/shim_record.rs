@@ -67,7 +67,7 @@ impl ShimRecord {
 
     /// The record of the shim of this very bundle.
     pub fn find(layout: &Layout, id: &BundleId, bundle: &Directory) -> Result<Option<Self>> {
-        RecordDir::open(layout, id)?.map_or(Ok(None), |kept| kept.record_of(bundle))
+        RecordDir::open(layout, id)?.map_or(Ok(None), |record_dir| record_dir.record_of(bundle))
     }
 
     /// Reads a record; `None` if there is none of this boot.

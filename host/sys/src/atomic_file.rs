@@ -14,7 +14,7 @@ impl Directory {
         self.create_file(&hidden, content, mode, None, false)?;
         self.replace(&hidden, name).inspect_err(|_| {
             if let Err(failure) = self.unlink_if_there(&hidden) {
-                tracing::warn!(%failure, "cannot take a new file back");
+                tracing::warn!(%failure, "cannot remove a new file again");
             }
         })
     }

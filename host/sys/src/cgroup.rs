@@ -16,10 +16,10 @@ const MAX_OOM_SCORE: i32 = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
     /// The path is empty, or leads out of the hierarchy.
-    #[error("{0:?} is not the path of a cgroup")]
+    #[error("{0:?} is not a cgroup path")]
     Invalid(String),
     /// No hierarchy has such a cgroup.
-    #[error("there is no cgroup {0:?} in any hierarchy; make it first")]
+    #[error("the cgroup {0:?} does not exist in any hierarchy; create it first")]
     Missing(String),
     /// A file cannot be read or written.
     #[error("cannot {action} {path}: {error}")]

@@ -60,3 +60,24 @@ pub fn receive_terminal(stream: impl AsFd) -> io::Result<OwnedFd> {
     }
     message.descriptors.pop().ok_or_else(|| io::Error::other("the runtime has sent something else"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    fn received(count: usize) -> io::Result<OwnedFd> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let null = std::fs::File::open("/dev/null")?;
+        scm_rights::send(&theirs, b"/dev/pts/ptmx", &vec![null.as_fd(); count])?;
+        receive_terminal(&ours)
+    }
+
+    #[test]
+    fn a_runtime_sends_one_terminal() {
+        received(1).unwrap();
+        assert!(received(0).unwrap_err().to_string().contains("something else"));
+        assert!(received(2).unwrap_err().to_string().contains("several descriptors"));
+    }
+}

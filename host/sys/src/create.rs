@@ -40,7 +40,7 @@ impl Directory {
                 return;
             }
             if let Err(failure) = self.remove_directory(name) {
-                tracing::warn!(%failure, "cannot take a new directory back");
+                tracing::warn!(%failure, "cannot remove a new directory again");
             }
         })
     }
@@ -70,7 +70,7 @@ impl Directory {
         let found = self.metadata()?;
         if found.uid != uid {
             // A file system that squashes owners cannot hold a bundle.
-            return Err(Failure::new("mkdirat", self.path(), Errno::PERM).with("made with a foreign owner"));
+            return Err(Failure::new("mkdirat", self.path(), Errno::PERM).with("created with a foreign owner"));
         }
         if found.gid != gid {
             self.set_group(gid)?;
@@ -83,7 +83,8 @@ impl Directory {
         if (settled.mode, settled.gid) == (mode, gid) {
             Ok(())
         } else {
-            Err(Failure::new("fchmod", self.path(), Errno::NOTSUP).with("the file system keeps no modes or groups"))
+            Err(Failure::new("fchmod", self.path(), Errno::NOTSUP)
+                .with("the file system does not keep modes or groups"))
         }
     }
 
@@ -110,7 +111,7 @@ impl Directory {
             .map_err(|errno| fail("openat2", errno).with("O_CREAT | O_EXCL"))?;
         fill(&fd, content, mode, group, durable).map_err(|(call, errno)| {
             if let Err(failure) = self.unlink(name) {
-                tracing::warn!(%failure, "cannot take a new file back");
+                tracing::warn!(%failure, "cannot remove a new file again");
             }
             fail(call, errno)
         })

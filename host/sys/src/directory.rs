@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::metadata::{mask, metadata_at, metadata_of, translate};
 use crate::open::open_below;
-use crate::{Crossing, Failure, FileIdentity, Kind, Metadata, Name, Result, retry};
+use crate::{Crossing, Failure, FileIdentity, FileKind, Metadata, Name, Result, retry};
 
 /// An open directory: the authority over what lies in it.
 #[derive(Debug)]
@@ -92,14 +92,14 @@ impl Directory {
             })?;
         let metadata = metadata_of(fd.as_fd()).map_err(|errno| fail("statx", errno))?;
         match metadata.kind {
-            Kind::Regular => {}
-            Kind::Directory => return Err(fail("read", Errno::ISDIR)),
-            Kind::Link | Kind::Socket | Kind::Other => {
+            FileKind::Regular => {}
+            FileKind::Directory => return Err(fail("read", Errno::ISDIR)),
+            FileKind::Link | FileKind::Socket | FileKind::Other => {
                 return Err(fail("read", Errno::INVAL).with("not a regular file"));
             }
         }
         if metadata.size > limit {
-            return Err(fail("read", Errno::FBIG).with(format!("{} of at most {limit} bytes", metadata.size)));
+            return Err(fail("read", Errno::FBIG).with(format!("{} bytes, at most {limit} allowed", metadata.size)));
         }
         read_at_most(fd.as_fd(), limit).map_err(|errno| fail("read", errno))
     }

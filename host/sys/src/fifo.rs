@@ -29,7 +29,7 @@ impl Directory {
             .map_err(|errno| fail("openat2", errno))?;
         let found = rustix::fs::fstat(&fd).map_err(|errno| fail("fstat", errno))?;
         if FileType::from_raw_mode(found.st_mode) != FileType::Fifo || found.st_uid != effective_ids().0 {
-            return Err(fail("openat2", Errno::INVAL).with("it is no FIFO of ours"));
+            return Err(fail("openat2", Errno::INVAL).with("not a FIFO of this user"));
         }
         Ok(fd)
     }

@@ -64,7 +64,7 @@ pub fn leave_everything_but(kept: &OwnedFd) {
 }
 
 /// Reaps a child that has closed its end of everything, and so is about to end.
-pub fn reap(child: Pid) {
+pub fn reap_child(child: Pid) {
     let _ = retry(|| waitpid(Some(child), WaitOptions::empty()));
 }
 

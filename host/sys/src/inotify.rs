@@ -12,12 +12,12 @@ use crate::{Directory, Failure, Result, retry};
 
 /// A watch over the entries of a directory.
 #[derive(Debug)]
-pub struct Watch {
+pub struct DirectoryWatch {
     fd: OwnedFd,
     path: PathBuf,
 }
 
-impl Watch {
+impl DirectoryWatch {
     /// Watches a directory from now on.
     pub fn new(directory: &Directory) -> Result<Self> {
         let fail = |call, errno| Failure::new(call, directory.path(), errno);

@@ -47,21 +47,25 @@ mod unmount;
 pub use self::directory::Directory;
 pub use self::failure::{Failure, Result, retry};
 pub use self::file_size_limit::survive_file_size_limit;
-pub use self::fork::{Side, fork, has_one_thread, leave_everything_but, leave_input_and_output, reap as reap_child};
-pub use self::inotify::Watch;
+pub use self::fork::{Side, fork, has_one_thread, leave_everything_but, leave_input_and_output, reap_child};
+pub use self::inotify::DirectoryWatch;
 pub use self::line_file::LineFile;
 pub use self::listen::{Listening, dial_abstract, is_listening_unix_socket, listen, peer_uid};
-pub use self::listing::Entry;
+pub use self::listing::DirectoryEntry;
 pub use self::memory_file::memory_file;
-pub use self::metadata::{FileIdentity, Kind, Metadata, path_identity};
+pub use self::metadata::{FileIdentity, FileKind, Metadata, path_identity};
 pub use self::mount::{Mounting, mount_below};
 pub use self::mount_table::Mounts;
 pub use self::name::{Name, NameError};
 pub use self::open::Crossing;
 pub use self::process::{End, MARK, ProcessHandle, ProcessId, effective_ids, is_rooted_at};
-pub use self::procfs::{boot_id, children, has_children, is_first_of_pid_namespace, is_there, start_time};
+pub use self::procfs::{
+    boot_id, children, has_children, is_first_of_pid_namespace, is_kept_from, is_there, program_name, start_time,
+};
 pub use self::random::random;
-pub use self::reap::{UNKNOWN_STATUS, become_subreaper, has_ended, open_child, reap, reap_orphans, send_signal};
+pub use self::reap::{
+    UNKNOWN_STATUS, become_subreaper, has_ended, open_child, reap_all_but, reap_orphans, send_signal, try_reap,
+};
 pub use self::signals::ordinary_signals;
 pub use self::socket::{
     SocketFate, SocketIdentity, dial, remove_dead_socket, remove_own_socket, remove_recorded_socket,

@@ -9,7 +9,7 @@ use rustix::io::{Errno, pread, write};
 use crate::create::change_mode;
 use crate::metadata::metadata_of;
 use crate::open::open_below;
-use crate::{Crossing, Directory, Failure, FileIdentity, Kind, Metadata, Name, Result, retry};
+use crate::{Crossing, Directory, Failure, FileIdentity, FileKind, Metadata, Name, Result, retry};
 
 /// An open file of lines.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Directory {
         let fd = open_below(self.as_fd(), name, flags, mode, Crossing::Refused)
             .map_err(|errno| Failure::new("openat2", &path, errno))?;
         let found = metadata_of(fd.as_fd()).map_err(|errno| Failure::new("statx", &path, errno))?;
-        if found.kind != Kind::Regular {
+        if found.kind != FileKind::Regular {
             return Err(Failure::new("openat2", path, Errno::INVAL).with("not a regular file"));
         }
         Ok((LineFile { fd, path, identity: found.identity() }, found))
@@ -80,7 +80,7 @@ impl LineFile {
             Err(errno) => errno,
         };
         if let Err(errno) = retry(|| ftruncate(&self.fd, before)) {
-            tracing::warn!(path = %self.path.display(), %errno, "cannot take half a line back");
+            tracing::warn!(path = %self.path.display(), %errno, "cannot remove a half-written line");
         }
         Err(self.fail("write", errno))
     }

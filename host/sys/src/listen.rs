@@ -7,7 +7,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, bind, listen as start_listening
 
 use crate::create::change_mode;
 use crate::socket::{address_at, dial_address, new_socket};
-use crate::{Directory, Failure, Kind, Name, Result, SocketIdentity};
+use crate::{Directory, Failure, FileKind, Name, Result, SocketIdentity};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -31,7 +31,7 @@ pub fn listen(directory: &Directory, name: &Name) -> Result<Listening> {
     bind(&socket, &address).map_err(|errno| fail("bind", errno))?;
     let bound = (|| {
         let found = directory.metadata_at(name)?;
-        if found.kind != Kind::Socket || found.mode & 0o177 != 0 {
+        if found.kind != FileKind::Socket || found.mode & 0o177 != 0 {
             return Err(fail("bind", Errno::INVAL).with(format!("it has mode {:04o}", found.mode)));
         }
         start_listening(&socket, BACKLOG).map_err(|errno| fail("listen", errno))?;

@@ -8,15 +8,15 @@ use rustix::fs::RawDir;
 use rustix::io::Errno;
 
 use crate::metadata::kind_of;
-use crate::{Directory, Failure, Kind, Name, Result};
+use crate::{Directory, Failure, FileKind, Name, Result};
 
 /// An entry of a directory, as `getdents64(2)` reports it.
 #[derive(Debug)]
-pub struct Entry {
+pub struct DirectoryEntry {
     /// Its name.
     pub name: Name,
     /// `None` where the file system does not report it.
-    pub kind: Option<Kind>,
+    pub kind: Option<FileKind>,
 }
 
 impl Directory {
@@ -26,7 +26,7 @@ impl Directory {
     }
 
     /// All entries but `.` and `..`.
-    pub fn entries(&self) -> Result<Vec<Entry>> {
+    pub fn entries(&self) -> Result<Vec<DirectoryEntry>> {
         self.list(usize::MAX)
     }
 
@@ -36,7 +36,7 @@ impl Directory {
         Ok((entries.len() <= most).then(|| entries.into_iter().map(|entry| entry.name).collect()))
     }
 
-    fn list(&self, most: usize) -> Result<Vec<Entry>> {
+    fn list(&self, most: usize) -> Result<Vec<DirectoryEntry>> {
         let mut entries = Vec::new();
         if most > 0 {
             self.each_entry(|entry| {
@@ -48,7 +48,7 @@ impl Directory {
     }
 
     /// Visits the entries but `.` and `..`, however many they are, until the visitor has seen enough.
-    pub fn each_entry(&self, mut visit: impl FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
+    pub fn each_entry(&self, mut visit: impl FnMut(DirectoryEntry) -> ControlFlow<()>) -> Result<()> {
         let fail = |errno| Failure::new("getdents64", self.path(), errno);
         self.begin_listing().map_err(fail)?;
         let mut buffer = [MaybeUninit::<u8>::uninit(); 8192];
@@ -61,7 +61,7 @@ impl Directory {
             };
             // `.` and `..` are not valid names.
             if let Ok(name) = Name::new(entry.file_name().to_bytes())
-                && visit(Entry { name, kind: kind_of(entry.file_type()) }).is_break()
+                && visit(DirectoryEntry { name, kind: kind_of(entry.file_type()) }).is_break()
             {
                 break;
             }

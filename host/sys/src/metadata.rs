@@ -10,7 +10,7 @@ use crate::{Name, retry};
 
 /// What kind of file an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A directory.
     Directory,
     /// A regular file.
@@ -27,7 +27,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// What kind of file it is.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// Permission bits with set-user-id, set-group-id and sticky.
     pub mode: u32,
     /// Its owner.
@@ -66,14 +66,14 @@ impl Metadata {
     }
 }
 
-pub(crate) fn kind_of(kind: FileType) -> Option<Kind> {
+pub(crate) fn kind_of(kind: FileType) -> Option<FileKind> {
     match kind {
-        FileType::Directory => Some(Kind::Directory),
-        FileType::RegularFile => Some(Kind::Regular),
-        FileType::Symlink => Some(Kind::Link),
-        FileType::Socket => Some(Kind::Socket),
+        FileType::Directory => Some(FileKind::Directory),
+        FileType::RegularFile => Some(FileKind::Regular),
+        FileType::Symlink => Some(FileKind::Link),
+        FileType::Socket => Some(FileKind::Socket),
         FileType::Unknown => None,
-        FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => Some(Kind::Other),
+        FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => Some(FileKind::Other),
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn translate(stat: &Statx) -> Metadata {
     let time = if keeps_birth { stat.stx_btime } else { stat.stx_mtime };
     let since = u64::try_from(time.tv_sec).map_or(Duration::ZERO, |seconds| Duration::new(seconds, time.tv_nsec));
     Metadata {
-        kind: kind_of(FileType::from_raw_mode(mode)).unwrap_or(Kind::Other),
+        kind: kind_of(FileType::from_raw_mode(mode)).unwrap_or(FileKind::Other),
         mode: mode & 0o7777,
         uid: stat.stx_uid,
         gid: stat.stx_gid,

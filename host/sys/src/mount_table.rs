@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, readlinkat};
 use rustix::io::Errno;
 
-use crate::{Crossing, Directory, Failure, Kind, Name, Result};
+use crate::{Crossing, Directory, Failure, FileKind, Name, Result};
 
 /// The table of this thread: one that has unshared its mount namespace sees another than `self`.
 const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
@@ -55,7 +55,7 @@ fn holds_no_mount(directory: &Directory) -> Result<bool> {
             metadata => metadata?,
         };
         match (metadata.mount_root, metadata.kind) {
-            (Some(false), Kind::Directory) => {
+            (Some(false), FileKind::Directory) => {
                 // What we may not look into (a container took its owner's rights away) could hide one.
                 let inside =
                     directory.open_directory(&entry.name, Crossing::Refused).and_then(|inside| inside.is_empty());

@@ -23,5 +23,5 @@ pub fn remove(path: &Path) -> io::Result<()> {
 pub fn read(path: &Path) -> io::Result<u32> {
     let failed = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    text.trim().parse().map_err(|_| failed(&"it holds no process id"))
+    text.trim().parse().map_err(|_| failed(&"it does not contain a process id"))
 }

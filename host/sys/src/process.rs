@@ -66,7 +66,7 @@ pub trait End: std::fmt::Debug + Send + Sync {
 pub const MARK: &str = "DUNNAGE_BUNDLE";
 
 /// How long the end of a process may take.
-const LAST_MOMENTS: Duration = Duration::from_secs(1);
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl ProcessHandle {
     /// Finds the shim of a bundle by the process id on file; `None` if it is gone.
@@ -81,7 +81,7 @@ impl ProcessHandle {
         match metadata_of_target(Path::new(&directory)) {
             Ok(target) => Ok((Some(target.identity()) == bundle.identity()).then_some(found)),
             // It ended meanwhile, or is about to: its directory goes before the last of its threads.
-            Err(Errno::NOENT | Errno::SRCH) if found.has_ended(LAST_MOMENTS)? => Ok(None),
+            Err(Errno::NOENT | Errno::SRCH) if found.has_ended(END_TIMEOUT)? => Ok(None),
             Err(_) if found.has_ended(Duration::ZERO)? => Ok(None),
             Err(Errno::ACCESS | Errno::PERM) if found.cannot_be_ours() => Ok(None),
             // Unknown is not dead.

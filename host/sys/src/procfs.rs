@@ -54,15 +54,51 @@ pub(crate) fn zombie_and_session(pid: u32) -> Option<(bool, u32)> {
     Some((is_zombie(&fields), session))
 }
 
+/// The name of the program of a process (proc_pid_comm(5)).
+#[must_use]
+pub fn program_name(pid: u32) -> Option<Vec<u8>> {
+    read_of(pid, "comm").ok().flatten()
+}
+
 /// Whether a process is the first one of a pid namespace, with which the kernel ends all others
 /// (pid_namespaces(7)); `false` if the kernel does not report it.
 #[must_use]
 pub fn is_first_of_pid_namespace(pid: u32) -> bool {
-    let status = read_of(pid, "status").ok().flatten().unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    // Its ids in each namespace from ours inwards.
-    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    ids.and_then(|ids| ids.split_whitespace().next_back()) == Some("1")
+    Status::of(pid).is_some_and(|status| status.is_first_of_pid_namespace())
+}
+
+/// Whether the kernel keeps a signal from a process: it is the first one of a pid namespace and does not
+/// handle it (pid_namespaces(7)). To ignore a signal is the process's own decision.
+#[must_use]
+pub fn is_kept_from(pid: u32, signal: u32) -> bool {
+    let Some(status) = Status::of(pid) else { return false };
+    // A process that has ended handles no signals any more, which says nothing about what it did before.
+    let has_ended = status.field("State:").is_none_or(|state| state.starts_with(['Z', 'X']));
+    let contains = |set| status.mask(set).unwrap_or(u64::MAX) & (1 << signal.saturating_sub(1)) != 0;
+    !has_ended && status.is_first_of_pid_namespace() && !contains("SigCgt:") && !contains("SigIgn:")
+}
+
+/// The fields of a process's `status` (proc_pid_status(5)).
+struct Status(String);
+
+impl Status {
+    fn of(pid: u32) -> Option<Self> {
+        read_of(pid, "status").ok().flatten().map(|status| Self(String::from_utf8_lossy(&status).into_owned()))
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    }
+
+    fn mask(&self, name: &str) -> Option<u64> {
+        self.field(name).and_then(|set| u64::from_str_radix(set, 16).ok())
+    }
+
+    /// It has an id in each namespace, from ours inwards: 1 in the innermost, which is not ours.
+    fn is_first_of_pid_namespace(&self) -> bool {
+        let mut ids = self.field("NSpid:").unwrap_or_default().split_ascii_whitespace();
+        ids.next().is_some() && ids.next_back() == Some("1")
+    }
 }
 
 /// The fields of its `stat` from the third on. The second is the program's name in parentheses,
@@ -91,7 +127,26 @@ pub fn boot_id() -> Result<String> {
 
 /// The permitted capabilities of a process (proc_pid_status(5)).
 pub(crate) fn permitted(process: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("{process}/status")).ok()?;
-    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapPrm:"))?;
-    u64::from_str_radix(capabilities.trim(), 16).ok()
+    Status(std::fs::read_to_string(format!("{process}/status")).ok()?).mask("CapPrm:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_from_an_ordinary_process() {
+        let own = std::process::id();
+        assert!(!is_first_of_pid_namespace(own) && !is_kept_from(own, 15));
+        assert!(!is_first_of_pid_namespace(u32::MAX) && !is_kept_from(u32::MAX, 15));
+    }
+
+    #[test]
+    fn the_first_of_a_pid_namespace_is_known_from_its_ids() {
+        let status = |ids: &str| Status(format!("Name:\tx\nNSpid:\t{ids}\n"));
+        assert!(status("4711\t1").is_first_of_pid_namespace());
+        assert!(status("4711\t7\t1").is_first_of_pid_namespace());
+        assert!(!status("1").is_first_of_pid_namespace());
+        assert!(!status("4711\t12").is_first_of_pid_namespace());
+    }
 }

@@ -1,5 +1,6 @@
 //! Children of this process: signals to them, their ends, and orphans that become ours.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,7 +36,7 @@ pub fn has_ended(process: impl AsFd) -> bool {
 
 /// Reaps a child: its exit status, or 128 and the number of the signal that ended it. `None` as long
 /// as it has not ended, or not for us: a child that is traced ends for its tracer first.
-pub fn reap(process: impl AsFd) -> rustix::io::Result<Option<u32>> {
+pub fn try_reap(process: impl AsFd) -> rustix::io::Result<Option<u32>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     let status = retry(|| waitid(WaitId::PidFd(process.as_fd()), options))?;
     Ok(status.map(|status| {
@@ -53,12 +54,26 @@ pub fn reap_orphans(sessions: &[u32], held: &[u32]) {
         let Some((is_zombie, session)) = zombie_and_session(pid) else { continue };
         let ours = held.contains(&pid) || sessions.contains(&session);
         if is_zombie && ours && !sessions.contains(&pid) {
-            let reaped = i32::try_from(pid).ok().and_then(Pid::from_raw).map(|pid| {
-                waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).map(|status| status.is_some())
-            });
-            tracing::debug!(pid, ?reaped, "an orphan of a container");
+            reap_zombie(pid);
         }
     }
+}
+
+/// Reaps every child that has ended, but for some that others wait for. Only for a process all of whose
+/// other children are orphans.
+pub fn reap_all_but(waited_for: &HashSet<u32>) {
+    for pid in children("self") {
+        if !waited_for.contains(&pid) && zombie_and_session(pid).is_some_and(|(is_zombie, _)| is_zombie) {
+            reap_zombie(pid);
+        }
+    }
+}
+
+fn reap_zombie(pid: u32) {
+    let reaped = i32::try_from(pid).ok().and_then(Pid::from_raw).map(|pid| {
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).map(|status| status.is_some())
+    });
+    tracing::debug!(pid, ?reaped, "an orphan of a container");
 }
 
 /// Sends a signal by its number (1 to 64, signal(7)); others are refused with `EINVAL`.

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
-use crate::{Directory, Entry, Failure, Kind, Name, Result, effective_ids, retry};
+use crate::{Directory, DirectoryEntry, Failure, FileKind, Name, Result, effective_ids, retry};
 
 /// How deep the walk goes before it moves what is deeper to the top. Each level holds a handle and
 /// some stack, and a container may nest its directories as deep as it likes.
@@ -33,12 +33,12 @@ impl Directory {
     /// if something is gone already. Stops at mounts: they and their parents stay, and the first
     /// one is named.
     pub fn remove_tree(&self, name: &Name, directory: &Self) -> Result<()> {
-        let mut walk = Walk { top: directory, moved: true };
+        let mut removal = TreeRemoval { top: directory, moved: true };
         // The listing may have missed what was moved to the top: look again.
         let mut obstacle = Ok(());
-        while walk.moved {
-            walk.moved = false;
-            obstacle = obstacle.and(walk.empty(directory, 0));
+        while removal.moved {
+            removal.moved = false;
+            obstacle = obstacle.and(removal.empty(directory, 0));
         }
         obstacle?;
         ignore_missing(self.remove_directory(name))
@@ -52,12 +52,12 @@ fn ignore_missing(result: Result<()>) -> Result<()> {
     }
 }
 
-struct Walk<'a> {
+struct TreeRemoval<'a> {
     top: &'a Directory,
     moved: bool,
 }
 
-impl Walk<'_> {
+impl TreeRemoval<'_> {
     /// Removes everything in a directory. What cannot be removed does not keep the rest from being
     /// removed.
     fn empty(&mut self, directory: &Directory, depth: usize) -> Result<()> {
@@ -74,13 +74,13 @@ impl Walk<'_> {
         obstacle
     }
 
-    fn remove(&mut self, parent: &Directory, entry: &Entry, depth: usize) -> Result<()> {
+    fn remove(&mut self, parent: &Directory, entry: &DirectoryEntry, depth: usize) -> Result<()> {
         let name = &entry.name;
         let kind = match entry.kind {
             Some(kind) => kind,
             None => parent.metadata_at(name)?.kind,
         };
-        if kind != Kind::Directory {
+        if kind != FileKind::Directory {
             return parent.unlink(name);
         }
         match parent.remove_directory(name) {

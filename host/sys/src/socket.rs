@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use serde::{Deserialize, Serialize};
 
-use crate::{Directory, Failure, FileIdentity, Kind, Metadata, Name, Result, effective_ids, retry};
+use crate::{Directory, Failure, FileIdentity, FileKind, Metadata, Name, Result, effective_ids, retry};
 
 /// The outcome of removing a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub fn remove_dead_socket(directory: &Directory, name: &Name) -> Result<SocketFa
         Err(failure) if failure.errno() == Errno::NOENT => return Ok(SocketFate::Missing),
         found => found?,
     };
-    if found.kind != Kind::Socket {
-        return Ok(SocketFate::Kept("it is no socket"));
+    if found.kind != FileKind::Socket {
+        return Ok(SocketFate::Kept("it is not a socket"));
     }
     if found.uid != effective_ids().0 {
         return Ok(SocketFate::Kept("it belongs to another user"));
@@ -54,12 +54,12 @@ pub fn remove_dead_socket(directory: &Directory, name: &Name) -> Result<SocketFa
         Err(Errno::CONNREFUSED) => {}
         Err(Errno::NOENT) => return Ok(SocketFate::Missing),
         // A full backlog (EAGAIN) has a listener too.
-        Ok(_) | Err(Errno::AGAIN) => return Ok(SocketFate::Kept("somebody listens there")),
+        Ok(_) | Err(Errno::AGAIN) => return Ok(SocketFate::Kept("a process is listening there")),
         Err(errno) => return Err(Failure::new("connect", directory.path_of(name), errno)),
     }
     // A new shim may have bound the name meanwhile (defect D3).
     if directory.metadata_at(name).is_ok_and(|now| now.identity() != found.identity()) {
-        return Ok(SocketFate::Kept("somebody has just made it"));
+        return Ok(SocketFate::Kept("another process has just created it"));
     }
     unlink(directory, name)
 }
@@ -68,8 +68,10 @@ pub fn remove_dead_socket(directory: &Directory, name: &Name) -> Result<SocketFa
 pub fn remove_own_socket(directory: &Directory, name: &Name, identity: SocketIdentity) -> Result<SocketFate> {
     match directory.metadata_at(name) {
         Err(failure) if failure.errno() == Errno::NOENT => Ok(SocketFate::Missing),
-        Ok(found) if SocketIdentity::of(&found) == identity && found.kind == Kind::Socket => unlink(directory, name),
-        Ok(_) => Ok(SocketFate::Kept("somebody else has its name now")),
+        Ok(found) if SocketIdentity::of(&found) == identity && found.kind == FileKind::Socket => {
+            unlink(directory, name)
+        }
+        Ok(_) => Ok(SocketFate::Kept("another file has its name now")),
         Err(failure) => Err(failure),
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fchown, fcntl_getfl, fcntl_setfl, fstat, open, openat};
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 /// A stream that was opened.
@@ -18,20 +19,27 @@ pub struct Stream {
     pub other: Option<OwnedFd>,
 }
 
-/// The user and group that a FIFO is given to, so that the container's user can open `/dev/stdout`
-/// again.
+/// The user and group that a FIFO or a pipe is given to, so that the container's user can open
+/// `/dev/stdin` or `/dev/stdout` again.
 pub type Owner = Option<(u32, u32)>;
 
 /// Opens what a process reads. The other end of a FIFO is one for writing.
-pub fn open_input(path: &Path, owner: Owner) -> rustix::io::Result<Stream> {
+pub fn open_input(path: &Path) -> rustix::io::Result<Stream> {
     let handle = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let end = reopen(&handle, OFlags::RDONLY)?;
     if !is_fifo(&handle)? {
         return Ok(Stream { end, other: None });
     }
-    give(&end, owner)?;
     let other = reopen(&handle, OFlags::WRONLY)?;
     Ok(Stream { end, other: Some(other) })
+}
+
+/// A pipe for what a process reads: its end, and ours, which does not block.
+pub fn input_pipe(owner: Owner) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let (end, feed) = pipe_with(PipeFlags::CLOEXEC)?;
+    give(&end, owner)?;
+    set_blocking(&feed, false)?;
+    Ok((end, feed))
 }
 
 /// Opens what a process writes to; a file that is missing is made if `may_make` says so. The other

@@ -15,14 +15,14 @@ use rustix::io::Errno;
 
 use crate::metadata::{metadata_at, metadata_of, metadata_of_path as path_metadata};
 use crate::open::open_below;
-use crate::{Crossing, Directory, Failure, Kind, Metadata, Name, effective_ids, retry};
+use crate::{Crossing, Directory, Failure, FileKind, Metadata, Name, effective_ids, retry};
 
 /// The most links that the kernel follows in one path (`MAXSYMLINKS`, path_resolution(7)).
 const LINKS: usize = 40;
 
 /// Why a directory that an operator names cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AmbientError {
+pub enum TrustedPathError {
     /// A system call failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -38,7 +38,7 @@ pub enum AmbientError {
 
 /// A directory that this call made, so that it can be taken back.
 #[derive(Debug)]
-pub struct Made {
+pub struct CreatedDirectory {
     /// What it lies in.
     pub parent: Arc<Directory>,
     /// Its name.
@@ -46,19 +46,23 @@ pub struct Made {
 }
 
 /// Opens a directory for reading.
-pub fn open_trusted(path: &Path) -> Result<Directory, AmbientError> {
-    Walk::new(path, None)?.arrive()
+pub fn open_trusted(path: &Path) -> Result<Directory, TrustedPathError> {
+    TrustedWalk::new(path, None)?.arrive()
 }
 
 /// Opens a directory for reading; what is missing is made with these permission bits and added to
 /// the list.
-pub fn open_or_make_trusted(path: &Path, mode: u32, made: &mut Vec<Made>) -> Result<Directory, AmbientError> {
-    Walk::new(path, Some((mode, made)))?.arrive()
+pub fn open_or_make_trusted(
+    path: &Path,
+    mode: u32,
+    made: &mut Vec<CreatedDirectory>,
+) -> Result<Directory, TrustedPathError> {
+    TrustedWalk::new(path, Some((mode, made)))?.arrive()
 }
 
-struct Walk<'a> {
+struct TrustedWalk<'a> {
     path: PathBuf,
-    making: Option<(u32, &'a mut Vec<Made>)>,
+    making: Option<(u32, &'a mut Vec<CreatedDirectory>)>,
     /// The directories so far, from the root directory.
     way: Vec<OwnedFd>,
     /// Its textual form, one entry more than components.
@@ -68,8 +72,8 @@ struct Walk<'a> {
     trusted: [u32; 3],
 }
 
-impl<'a> Walk<'a> {
-    fn new(path: &Path, making: Option<(u32, &'a mut Vec<Made>)>) -> Result<Self, AmbientError> {
+impl<'a> TrustedWalk<'a> {
+    fn new(path: &Path, making: Option<(u32, &'a mut Vec<CreatedDirectory>)>) -> Result<Self, TrustedPathError> {
         let fail = |call, errno| Failure::new(call, path, errno);
         let path = std::path::absolute(path)
             .map_err(|error| fail("getcwd", Errno::from_io_error(&error).unwrap_or(Errno::INVAL)))?;
@@ -88,7 +92,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn arrive(mut self) -> Result<Directory, AmbientError> {
+    fn arrive(mut self) -> Result<Directory, TrustedPathError> {
         while let Some(component) = self.todo.pop_front() {
             match component.as_bytes() {
                 b"/" => {
@@ -114,7 +118,7 @@ impl<'a> Walk<'a> {
     }
 
     /// One component further: a directory, a link to follow, or one to make.
-    fn step(&mut self, name: &Name) -> Result<(), AmbientError> {
+    fn step(&mut self, name: &Name) -> Result<(), TrustedPathError> {
         let path = self.label.join(name.as_path());
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         match open_below(self.last()?, name, flags, Mode::empty(), Crossing::Allowed) {
@@ -128,7 +132,7 @@ impl<'a> Walk<'a> {
             Err(Errno::NOENT) => self.make(name),
             Err(errno) => {
                 let found = metadata_at(self.last()?, name).map_err(|errno| Failure::new("statx", &path, errno))?;
-                if found.kind != Kind::Link {
+                if found.kind != FileKind::Link {
                     return Err(Failure::new("openat2", path, errno).into());
                 }
                 self.follow(path, name, &found)
@@ -136,13 +140,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn make(&mut self, name: &Name) -> Result<(), AmbientError> {
+    fn make(&mut self, name: &Name) -> Result<(), TrustedPathError> {
         let here = Directory::from_fd_unchecked(self.clone_last()?, self.label.clone());
         let Some((mode, made)) = &mut self.making else {
             return Err(Failure::new("openat2", here.path_of(name), Errno::NOENT).into());
         };
         match here.create_directory(name, *mode) {
-            Ok(_) => made.push(Made { parent: Arc::new(here), name: name.clone() }),
+            Ok(_) => made.push(CreatedDirectory { parent: Arc::new(here), name: name.clone() }),
             // Another process was faster: check what it made.
             Err(failure) if failure.errno() == Errno::EXIST => {}
             Err(failure) => return Err(failure.into()),
@@ -151,7 +155,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn follow(&mut self, path: PathBuf, name: &Name, link: &Metadata) -> Result<(), AmbientError> {
+    fn follow(&mut self, path: PathBuf, name: &Name, link: &Metadata) -> Result<(), TrustedPathError> {
         if !self.trusted.contains(&link.uid) {
             return Err(self.untrusted(path, format!("is a symbolic link of user {}", link.uid)));
         }
@@ -170,7 +174,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Refuses a directory in which another user could replace the next component.
-    fn check(&self, path: &Path, metadata: &Metadata, ancestor: bool) -> Result<(), AmbientError> {
+    fn check(&self, path: &Path, metadata: &Metadata, ancestor: bool) -> Result<(), TrustedPathError> {
         // The group's bits are also the mask of an ACL, so not even group 0 is excused.
         let by_group = metadata.mode & 0o020 != 0;
         let by_others = metadata.mode & 0o002 != 0;
@@ -188,7 +192,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn open_last(self) -> Result<Directory, AmbientError> {
+    fn open_last(self) -> Result<Directory, TrustedPathError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let last = self.last()?;
         let fd = retry(|| openat(last, c".", flags, Mode::empty())).map_err(|errno| self.fail("openat", errno))?;
@@ -207,13 +211,13 @@ impl<'a> Walk<'a> {
         Failure::new(call, &self.path, errno)
     }
 
-    fn untrusted(&self, path: PathBuf, why: String) -> AmbientError {
+    fn untrusted(&self, path: PathBuf, why: String) -> TrustedPathError {
         let why = if path == self.path {
             format!("{} {why}", path.display())
         } else {
             format!("{} on the way to {} {why}", path.display(), self.path.display())
         };
-        AmbientError::Untrusted { path, why }
+        TrustedPathError::Untrusted { path, why }
     }
 }
 

@@ -22,7 +22,9 @@ pub fn unmount_below(directory: &Directory, allowed: &Name, patience: Duration) 
         let mounts = Mounts::in_table(directory)?;
         if let Some(path) = mounts.outside(allowed) {
             let path = directory.path().join(path);
-            return Err(Failure::new("umount2", path, Errno::BUSY).with("mounted meanwhile, and not ours to unmount"));
+            return Err(
+                Failure::new("umount2", path, Errno::BUSY).with("mounted in the meantime, and not ours to unmount")
+            );
         }
         let Mounts(mut left) = mounts;
         if left.is_empty() {
@@ -34,7 +36,7 @@ pub fn unmount_below(directory: &Directory, allowed: &Name, patience: Duration) 
         let failures = left.iter().filter_map(|path| unmount_at(directory, path).err()).collect::<Vec<_>>();
         let progress = failures.len() < left.len();
         let keeps_coming =
-            || Failure::new("umount2", directory.path(), Errno::BUSY).with("it is mounted again and again");
+            || Failure::new("umount2", directory.path(), Errno::BUSY).with("it keeps being mounted again");
         let failure = failures.into_iter().next().unwrap_or_else(keeps_coming);
         // What is busy may be free soon, what was in the way may be gone, and what is no longer
         // mounted was unmounted by another process: the table will show.

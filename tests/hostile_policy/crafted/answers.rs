@@ -72,7 +72,7 @@ fn cases() -> Vec<Attack> {
 /// Invalid text, or text outside the memory.
 fn text() -> Vec<Attack> {
     let (trapped, broken) = (ErrorKind::PolicyTrapped, ErrorKind::PolicyBroken);
-    let line = "no single line of text";
+    let line = "a single line of text";
     vec![
         record("answer-text-no-utf8", Call::Address, &[(8, 1024), (12, 2)], trapped, "invalid utf-8").data(b"\xc3\x28"),
         record("answer-text-surrogate", Call::Legacy, &[(8, 1024), (12, 3)], trapped, "invalid utf-8")

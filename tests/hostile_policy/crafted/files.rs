@@ -15,7 +15,7 @@ fn modes() -> Vec<Attack> {
         ("config", "(call $write (local.get $bundle) (call $config) (local.get $spec) (i32.const MODE))"),
     ];
     for (place, code) in functions {
-        let most = if place == "config" { "0640 is the most" } else { "0711 is the most" };
+        let most = if place == "config" { "at most 0640 is allowed" } else { "at most 0711 is allowed" };
         for mode in ["04711", "02710", "01711", "0777", "0200711", "037777777777"] {
             let body = code.replace("MODE", &format!("0o{mode}"));
             attacks.push(Attack::create(format!("mode-{mode}-of-{place}"), body, ErrorKind::PolicyBroken, most));
@@ -27,7 +27,7 @@ fn modes() -> Vec<Attack> {
             format!("mode-{mode}-of-config"),
             body,
             ErrorKind::PolicyBroken,
-            "0640 is the most",
+            "at most 0640 is allowed",
         ));
     }
     attacks
@@ -42,8 +42,8 @@ fn groups() -> Vec<Attack> {
         )
     };
     vec![
-        Attack::create("group-none-of-bundle", set(-1), ErrorKind::PolicyBroken, "4294967295, which is no group"),
-        Attack::create("group-none-of-config", write(-1), ErrorKind::PolicyBroken, "4294967295, which is no group"),
+        Attack::create("group-none-of-bundle", set(-1), ErrorKind::PolicyBroken, "4294967295, which is not a group"),
+        Attack::create("group-none-of-config", write(-1), ErrorKind::PolicyBroken, "4294967295, which is not a group"),
         Attack::create("group-out-of-range-of-bundle", set(70_000), ErrorKind::GroupNotAllowed, "group 70000"),
         Attack::create("group-out-of-range-of-config", write(70_000), ErrorKind::GroupNotAllowed, "group 70000"),
         Attack::create("group-largest-of-bundle", set(-2), ErrorKind::GroupNotAllowed, "group 4294967294"),
@@ -51,7 +51,7 @@ fn groups() -> Vec<Attack> {
 }
 
 fn shapes() -> Vec<Attack> {
-    let more = "it made more than rootfs and config.json";
+    let more = "it created more than rootfs and config.json";
     let extra =
         |name: &str| Attack::made(format!("extra-{name}"), format!("{ROOTFS} {CONFIG} {EXTRA}"), more).data(name);
     vec![
@@ -59,10 +59,10 @@ fn shapes() -> Vec<Attack> {
         extra("shim.pid"),
         extra(".hidden"),
         extra("CONFIG.JSON"),
-        Attack::made("nothing-but-a-mode", SET_MODE, "did not make rootfs"),
-        Attack::made("no-rootfs", CONFIG, "did not make rootfs"),
-        Attack::made("no-config", ROOTFS, "did not make config.json"),
-        Attack::made("config-of-another-name", format!("{ROOTFS} {WRITE_TEXT}"), "did not make config.json")
+        Attack::made("nothing-but-a-mode", SET_MODE, "did not create rootfs"),
+        Attack::made("no-rootfs", CONFIG, "did not create rootfs"),
+        Attack::made("no-config", ROOTFS, "did not create config.json"),
+        Attack::made("config-of-another-name", format!("{ROOTFS} {WRITE_TEXT}"), "did not create config.json")
             .data("spec.json"),
         Attack::made(
             "config-and-another-name",
@@ -74,9 +74,9 @@ fn shapes() -> Vec<Attack> {
         Attack::made(
             "config-is-a-directory",
             format!("{ROOTFS} {CONFIG_DIRECTORY}"),
-            "config.json is of the wrong kind",
+            "config.json has the wrong file type",
         ),
-        Attack::made("rootfs-is-a-file", format!("{ROOTFS_FILE} {CONFIG}"), "rootfs is of the wrong kind"),
+        Attack::made("rootfs-is-a-file", format!("{ROOTFS_FILE} {CONFIG}"), "rootfs has the wrong file type"),
         Attack::made("config-in-rootfs-too", format!("{ROOTFS} {CONFIG} {IN_ROOTFS}"), more).data("config.json"),
         Attack::made("directory-in-rootfs", format!("{ROOTFS} {CONFIG} {DIRECTORY_IN_ROOTFS}"), more).data("bin"),
     ]

@@ -38,17 +38,18 @@ fn about_shims(scene: &Scene) -> Vec<Attack> {
     let pid =
         |name: &str, pid: u32| on_file(&format!("lie-pid-{name}"), None, Some(pid), Fate::Ignored, "the process lives");
     let outside = "it is not in the socket directory";
-    let mut other = address("not-its-own", &format!("unix://{sockets}/neighbour"), "it is not the one of this bundle");
+    let mut other =
+        address("not-its-own", &format!("unix://{sockets}/neighbour"), "it is not the socket of this bundle");
     other.bodies.retain(|(call, _)| *call == Call::Delete);
     vec![
-        address("of-another", &format!("unix://{sockets}/neighbour"), "somebody listens there"),
+        address("of-another", &format!("unix://{sockets}/neighbour"), "a process is listening there"),
         address("outside", &format!("unix://{canary}/socket"), outside),
         address("climbs", &format!("unix://{sockets}/../canary/socket"), outside),
         address("below", &format!("unix://{sockets}/below/socket"), outside),
         address("is-the-directory", &format!("unix://{sockets}/"), outside),
         address("is-abstract", "/containerd-shim/default/neighbour/shim.sock", outside),
-        address("is-a-file", &format!("unix://{sockets}/file"), "it is no socket"),
-        address("is-a-link", &format!("unix://{sockets}/link"), "it is no socket"),
+        address("is-a-file", &format!("unix://{sockets}/file"), "it is not a socket"),
+        address("is-a-link", &format!("unix://{sockets}/link"), "it is not a socket"),
         other,
         pid("of-another", scene.innocent()),
         pid("of-the-host", std::process::id()),
@@ -124,7 +125,7 @@ fn about_bundles() -> Vec<Attack> {
 fn about_settings() -> Vec<Attack> {
     let nothing = "(call $reached) (return (i32.const 256))";
     let broken = ErrorKind::PolicyBroken;
-    vec![Attack::new("lie-settings-of-nobody", Call::Config, nothing, broken, "another path")]
+    vec![Attack::new("lie-settings-of-nobody", Call::Config, nothing, broken, "a different path")]
 }
 
 pub(super) fn attacks(scene: &Scene) -> Vec<Attack> {
@@ -144,7 +145,7 @@ fn shims_are_neither_asked_nor_started_where_a_lie_leads() {
             "is not in the socket directory",
             "socket",
         ),
-        ("lie-connect-of-another", format!("unix://{sockets}/neighbour"), "nobody answers", "listens"),
+        ("lie-connect-of-another", format!("unix://{sockets}/neighbour"), "no answer", "listening"),
         ("lie-connect-is-a-link", format!("unix://{sockets}/link"), "is not a socket", "link"),
     ];
     // Everything except the lie is true.

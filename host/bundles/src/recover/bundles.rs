@@ -6,7 +6,7 @@ use dunnage_store::{LockWait, names_of};
 use super::scan::is_missing;
 use super::{Fate, Job};
 use crate::delete::{Target, WorkDir, clean_expected_socket, refuse_mounts};
-use crate::inspect::{is_valid, lend};
+use crate::inspect::{is_valid, lend_to_read};
 
 impl Job<'_> {
     /// `None` if it has a bundle by now, is gone, or is not a work directory.
@@ -32,7 +32,7 @@ impl Job<'_> {
     /// unlikely, keeps it.
     pub(super) fn earlier_bundle(&self, id: &BundleId) -> Result<Option<Fate>> {
         let node = self.node;
-        let records = node.policy.shim_records(id, lend(node, id))?;
+        let records = node.policy.shim_records(id, lend_to_read(node, id))?;
         let target = Target::open(node, id, LockWait::Never)?;
         if !self.earlier.contains(id.namespace(), id.id(), target.metadata()) {
             return Ok(None);

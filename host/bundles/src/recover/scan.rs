@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 
 use dunnage_core::{AtStep, BundleId, Error, Result, Step, names};
 use dunnage_store::BaseDir;
-use dunnage_sys::{Crossing, Directory, Kind, Name};
+use dunnage_sys::{Crossing, Directory, FileKind, Name};
 use rustix::io::Errno;
 
 use super::Job;
@@ -83,7 +83,7 @@ fn unreadable(job: &Job<'_>, path: PathBuf, result: Result<()>) {
 fn scan_base(job: &Job<'_>, sender: &SyncSender<Work>, base: &BaseDir, which: Which) -> Result<()> {
     let Some(directory) = base.open()? else { return Ok(()) };
     each(job, &directory, |name, kind| {
-        if name.is_hidden() || kind != Kind::Directory {
+        if name.is_hidden() || kind != FileKind::Directory {
             return Ok(());
         }
         let Some(namespace) = name.as_text() else { return Ok(()) };
@@ -114,13 +114,13 @@ fn scan_namespace(
             (_, Some(rest)) if is_valid(job.node, &BundleId::new(namespace, rest))? => {
                 hidden(Leftover::V1, &directory, name)
             }
-            (Which::State, None) if kind == Kind::Directory && !job.earlier.is_empty() => {
+            (Which::State, None) if kind == FileKind::Directory && !job.earlier.is_empty() => {
                 match directory.metadata_at(name) {
                     Ok(found) if job.earlier.contains(namespace, text, &found) => Work::Bundle(id()),
                     _ => return Ok(()),
                 }
             }
-            (Which::Root, None) if kind == Kind::Directory && is_missing(bundles.as_deref(), name)? => {
+            (Which::Root, None) if kind == FileKind::Directory && is_missing(bundles.as_deref(), name)? => {
                 Work::Orphan(id())
             }
             _ => return Ok(()),
@@ -162,7 +162,7 @@ fn scan_shims(job: &Job<'_>, sender: &SyncSender<Work>) -> Result<()> {
 }
 
 /// Visits the entries of a directory, as long as there is time.
-fn each(job: &Job<'_>, directory: &Directory, mut visit: impl FnMut(&Name, Kind) -> Result<()>) -> Result<()> {
+fn each(job: &Job<'_>, directory: &Directory, mut visit: impl FnMut(&Name, FileKind) -> Result<()>) -> Result<()> {
     let mut result = Ok(());
     // A handle of its own: others may be listing the same directory.
     let own = directory.reopen().at_step(Step::Recover)?;
@@ -170,10 +170,10 @@ fn each(job: &Job<'_>, directory: &Directory, mut visit: impl FnMut(&Name, Kind)
         job.looked_at();
         let kind = entry.kind.or_else(|| Some(directory.metadata_at(&entry.name).ok()?.kind));
         if job.is_over() {
-            let message = "there was no time left to look at all of it";
+            let message = "the time limit was reached before all of it was checked";
             result = Err(Error::new(dunnage_core::ErrorKind::Timeout, Step::Recover, message));
         } else {
-            result = visit(&entry.name, kind.unwrap_or(Kind::Other));
+            result = visit(&entry.name, kind.unwrap_or(FileKind::Other));
         }
         if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })

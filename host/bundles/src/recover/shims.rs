@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dunnage_core::{AtStep, BundleId, Error, ErrorKind, Result, Step, names};
 use dunnage_store::{DirLock, Layout, LockWait, RecordDir, ShimRecord, check_owner, names_of, socket_name};
-use dunnage_sys::trusted_path::{AmbientError, Made, open_trusted};
+use dunnage_sys::trusted_path::{CreatedDirectory, TrustedPathError, open_trusted};
 use dunnage_sys::{Directory, Name, is_there, remove_dead_socket, remove_own_socket};
 use rustix::io::Errno;
 
@@ -24,10 +24,10 @@ impl Job<'_> {
         }
         let (_, name) = names_of(id)?;
         let mut made = Vec::new();
-        let fate = Site::open(self, id, &mut made).and_then(|site| {
-            let fate = self.recover_in(id, &site);
+        let fate = LockedBundle::open(self, id, &mut made).and_then(|locked| {
+            let fate = self.recover_in(id, &locked);
             // Whatever the result, what was made for its lock is removed again.
-            match (fate, site.close(&name)) {
+            match (fate, locked.close(&name)) {
                 (Err(error), Err(left)) => Err(error.note(left.to_string())),
                 (fate, closed) => closed.and(fate),
             }
@@ -38,19 +38,19 @@ impl Job<'_> {
         fate
     }
 
-    fn recover_in(&self, id: &BundleId, site: &Site) -> Result<Option<Fate>> {
-        let Some(kept) = RecordDir::open(&self.node.layout, id)? else { return Ok(None) };
+    fn recover_in(&self, id: &BundleId, locked: &LockedBundle) -> Result<Option<Fate>> {
+        let Some(record_dir) = RecordDir::open(&self.node.layout, id)? else { return Ok(None) };
         // A call that has just made FIFOs for a container that is yet to run holds this lock.
-        let Some(_in_use) = kept.lock()? else { return Ok(None) };
-        let record = ShimRecord::read(&kept.directory)?;
+        let Some(_in_use) = record_dir.lock()? else { return Ok(None) };
+        let record = ShimRecord::read(&record_dir.directory)?;
         let of_bundle = record
             .as_ref()
-            .zip(site.bundle.as_ref())
+            .zip(locked.bundle.as_ref())
             .filter(|(record, bundle)| bundle.identity() == Some(record.bundle));
         match (of_bundle, &record) {
-            (Some((record, bundle)), _) => self.recover_of_bundle(id, site, &kept, record, bundle),
-            (None, Some(record)) => self.recover_without_bundle(id, &kept, record),
-            (None, None) => self.removed_by(|| kept.remove()).map(Some),
+            (Some((record, bundle)), _) => self.recover_of_bundle(id, locked, &record_dir, record, bundle),
+            (None, Some(record)) => self.recover_without_bundle(id, &record_dir, record),
+            (None, None) => self.removed_by(|| record_dir.remove()).map(Some),
         }
     }
 
@@ -58,8 +58,8 @@ impl Job<'_> {
     fn recover_of_bundle(
         &self,
         id: &BundleId,
-        site: &Site,
-        kept: &RecordDir,
+        locked: &LockedBundle,
+        record_dir: &RecordDir,
         record: &ShimRecord,
         bundle: &DirLock,
     ) -> Result<Option<Fate>> {
@@ -74,7 +74,7 @@ impl Job<'_> {
             && state.is_running()
         {
             let (status, pid) = (&state.status, state.pid);
-            let message = format!("its container is still {status} (pid {pid}), without a shim");
+            let message = format!("its container is still {status} (pid {pid}), but has no shim");
             return Err(Error::new(ErrorKind::ShimAlive, Step::Recover, message).at(bundle.path()));
         }
         let fate = self.removed_by(|| {
@@ -85,30 +85,35 @@ impl Job<'_> {
             for name in [names::SHIM_PID, names::ADDRESS] {
                 bundle.unlink_if_there(&name).at_step(Step::Recover)?;
             }
-            if let Some((_, work_dir)) = &site.work_dir {
+            if let Some((_, work_dir)) = &locked.work_dir {
                 for name in [names::SHIM_STDOUT, names::SHIM_STDERR] {
                     work_dir.unlink_if_there(&name).at_step(Step::Recover)?;
                 }
             }
-            kept.remove()
+            record_dir.remove()
         })?;
         Ok(Some(fate))
     }
 
     /// The bundle is gone, or another one has its name.
-    fn recover_without_bundle(&self, id: &BundleId, kept: &RecordDir, record: &ShimRecord) -> Result<Option<Fate>> {
+    fn recover_without_bundle(
+        &self,
+        id: &BundleId,
+        record_dir: &RecordDir,
+        record: &ShimRecord,
+    ) -> Result<Option<Fate>> {
         let unknown = |message: String| Err(Error::new(ErrorKind::Shim, Step::Recover, message));
         if let Some(process) = record.serving()
             && is_alive(record)
         {
-            return unknown(format!("its shim (pid {}) is still running, and its bundle is gone", process.pid));
+            return unknown(format!("its shim (pid {}) is still running, but its bundle is gone", process.pid));
         }
         if Container::of(&self.node.privileged, id, Some(record)).is_known() {
             return unknown("the runtime still has a container of its bundle, which is gone".to_owned());
         }
         let fate = self.removed_by(|| {
             clean_recorded_socket(self.node, record)?;
-            kept.remove()
+            record_dir.remove()
         })?;
         Ok(Some(fate))
     }
@@ -119,7 +124,7 @@ impl Job<'_> {
 fn clean_recorded_socket(node: &Node, record: &ShimRecord) -> Result<()> {
     let Some(name) = socket_name(&node.paths.socket_root, &record.address) else { return Ok(()) };
     let sockets = match open_trusted(&node.paths.socket_root) {
-        Err(AmbientError::Failure(failure)) if failure.errno() == Errno::NOENT => return Ok(()),
+        Err(TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT => return Ok(()),
         sockets => sockets.at_step(Step::Recover)?,
     };
     let removed = match record.socket {
@@ -135,16 +140,16 @@ fn is_alive(record: &ShimRecord) -> bool {
 }
 
 /// A bundle and its work directory, locked: no other call is starting, deleting or creating them.
-struct Site {
+struct LockedBundle {
     bundle: Option<DirLock>,
     work_dir: Option<(Arc<Directory>, DirLock)>,
     made_work_dir: bool,
 }
 
-impl Site {
+impl LockedBundle {
     /// The lock of the id is that of its work directory, which is made for the purpose if there is
     /// none.
-    fn open(job: &Job<'_>, id: &BundleId, made: &mut Vec<Made>) -> Result<Self> {
+    fn open(job: &Job<'_>, id: &BundleId, made: &mut Vec<CreatedDirectory>) -> Result<Self> {
         let (namespace, name) = names_of(id)?;
         let layout = &job.node.layout;
         let (work_dir, made_work_dir) = if job.options.dry_run {
@@ -160,10 +165,10 @@ impl Site {
             let (directory, made_it) = open_work_dir(&parent, &name, LockWait::Never)?;
             (Some((parent, directory)), made_it)
         };
-        let site = Self { bundle: None, work_dir, made_work_dir };
+        let locked = Self { bundle: None, work_dir, made_work_dir };
         match lock_bundle(layout, &namespace, &name) {
-            Ok(bundle) => Ok(Self { bundle, ..site }),
-            Err(error) => Err(site.close(&name).err().map_or(error.clone(), |left| error.note(left.to_string()))),
+            Ok(bundle) => Ok(Self { bundle, ..locked }),
+            Err(error) => Err(locked.close(&name).err().map_or(error.clone(), |left| error.note(left.to_string()))),
         }
     }
 

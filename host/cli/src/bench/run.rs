@@ -13,22 +13,22 @@ use crate::failure::usage;
 use crate::options::Global;
 use crate::output::columns;
 
-/// Run a container and remove it again: one operation
+/// Run and remove a container, as one operation
 #[derive(Args)]
 #[command(
-    after_help = "Each command is run as a process of its own, one after the other in turn, COUNT times. {} stands for an id\nthat nobody else has.\n\nExample:\n  dunnage bench run --spec true.json --rootfs /srv/busybox --beside 'ctr run --rm --config true-ctr.json {}'"
+    after_help = "The commands take turns; each is run COUNT times, as a separate process. {} stands for a unique id.\n\nExample:\n  dunnage bench run --spec true.json --rootfs /srv/busybox --beside 'ctr run --rm --config true-ctr.json {}'"
 )]
 pub(crate) struct Run {
-    /// OCI runtime spec (config.json) of a container that ends by itself with exit code 0
+    /// OCI runtime spec (config.json) of a container that exits by itself with code 0
     #[arg(long, value_name = "FILE")]
     spec: PathBuf,
     /// Root file system of the container
     #[arg(long, value_name = "DIR")]
     rootfs: PathBuf,
-    /// Containers for each command
+    /// Number of containers for each command
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
-    /// A command to compare with: words without quotes; may be given several times
+    /// Command to compare with, as words without quotes; can be given several times
     #[arg(long, value_name = "COMMAND")]
     beside: Vec<String>,
 }
@@ -76,7 +76,7 @@ impl Contestant {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct CommandReport {
     operation: &'static str,
     count: u32,
     commands: Vec<Measured>,
@@ -107,12 +107,12 @@ impl Run {
             let first = commands.first().map_or(times.p50_us, |first: &Measured| first.times.p50_us);
             commands.push(Measured { command: contestant.name, ratio: times.p50_us / first, times });
         }
-        let report = Report { operation: "run", count: self.count, commands };
-        Ok(global.output.print(&report, Report::table)?)
+        let report = CommandReport { operation: "run", count: self.count, commands };
+        Ok(global.output.print(&report, CommandReport::table)?)
     }
 }
 
-impl Report {
+impl CommandReport {
     fn table(&self) -> String {
         let millis = |micros: f64| format!("{:.1} ms", micros / 1000.0);
         let rows: Vec<_> = self

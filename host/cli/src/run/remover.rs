@@ -15,7 +15,7 @@ use crate::shim::block_on;
 /// The name that its process has, for people who look for it.
 const NAME: &str = "dunnage-remover";
 
-/// Wait for a container that was left running, and remove it: which one is said on standard input
+/// Wait for a container that was left running, and remove it; standard input says which one
 #[derive(Args)]
 pub(crate) struct Remove {
     /// Id of the container
@@ -63,7 +63,7 @@ impl Remover {
 }
 
 fn failed(operation: &str, error: &std::io::Error) -> Failed {
-    Failed::task(operation, format!("cannot start what removes the container at its end: {error}"))
+    Failed::task(operation, format!("cannot start the process that removes the container when it exits: {error}"))
 }
 
 /// Which bundle is to be removed; `None` if there is none to remove.

@@ -7,10 +7,11 @@ use dunnage::shim::protocol::shim::CreateTaskRequest;
 use dunnage::shim::protocol::types::Mount;
 use dunnage::shim::{Shim, ShimClient, StartOptions, TaskStreams};
 use dunnage::{Bundle, Dunnage, ErrorKind};
+use dunnage_sys::is_kept_from;
 use protobuf::Message as _;
 use protobuf::well_known_types::any::Any;
 
-use super::signals::{Init, Interrupted, Received, Signals, asks_for_the_end, ends, is_kept_from};
+use super::signals::{Init, Interrupted, Received, Signals, asks_for_the_end, ends};
 use super::streams::Streams;
 use super::{Outcome, Task};
 use crate::failure::Failed;
@@ -20,11 +21,11 @@ const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
 /// Discards output.
 const NOWHERE: &str = "/dev/null";
 /// The signal that cannot be ignored.
-const KILL: u32 = 9;
+const SIGKILL: u32 = 9;
 /// How long a shim may take to pass a signal on. One that takes longer is taken for stuck.
-const ANSWER: Duration = Duration::from_secs(4);
+const SIGNAL_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the rest of the output of a container may take that was asked to end.
-const LAST_OUTPUT: Duration = Duration::from_secs(3);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A running container.
 pub(super) struct Session<'a> {
@@ -55,9 +56,9 @@ impl<'a> Session<'a> {
         let init = Init::created(signals.interrupt(shim.client().create(&request)).await??);
         // Checks what runc made of the spec, and not the spec itself; nothing of it runs yet.
         let rooted = signals.interrupt(shim.is_rooted_in_bundle(init.pid())).await?;
-        if !rooted.inspect_err(|error| tracing::debug!(%error, "cannot look at its root")).unwrap_or(true) {
-            let message = "the spec names a root file system of its own, and --rootfs would not be used; its root.path \
-                has to be \"rootfs\"";
+        if !rooted.inspect_err(|error| tracing::debug!(%error, "cannot examine its root")).unwrap_or(true) {
+            let message = "the spec names its own root file system, so --rootfs would not be used; its root.path must \
+                be \"rootfs\"";
             return Err(Failed::task(&format!("run {}", task.id), message).into());
         }
         let streams = ends.map(|ends| Streams::start(ends, terminal)).transpose()?;
@@ -125,7 +126,7 @@ impl<'a> Session<'a> {
         let Some(streams) = self.streams.take() else { return };
         let finished = streams.finish();
         if self.asked {
-            let _ = tokio::time::timeout(LAST_OUTPUT, finished).await;
+            let _ = tokio::time::timeout(OUTPUT_TIMEOUT, finished).await;
         } else if let Err(Interrupted(signal)) = signals.bound(finished).await {
             self.ended_by.get_or_insert(signal);
         }
@@ -137,7 +138,7 @@ impl<'a> Session<'a> {
     /// The kernel keeps signals from the init of a pid namespace that it has no handler for; what
     /// they would do to any other process, end it, is done in its place.
     async fn pass_on(&mut self, received: Received, client: &ShimClient) -> Result<(), Interrupted> {
-        let client = &client.with_timeout(ANSWER);
+        let client = &client.with_timeout(SIGNAL_TIMEOUT);
         let Received::Signal(signal) = received else {
             if let Some(size) = self.streams.as_ref().and_then(Streams::size) {
                 resize(client, self.task.id.id(), size).await;
@@ -148,14 +149,14 @@ impl<'a> Session<'a> {
         self.asked |= asked;
         self.init.has_become_the_program().await;
         if let Err(error) = client.kill(self.task.id.id(), signal, false).await {
-            tracing::debug!(%error, "cannot pass signal {signal} on");
+            tracing::debug!(%error, "cannot pass on signal {signal}");
             return if asked && error.kind() == ErrorKind::Timeout { Err(Interrupted(signal)) } else { Ok(()) };
         }
         if ends(signal) && is_kept_from(self.init.pid(), signal) {
-            tracing::debug!("signal {signal} does not reach the container's init, which is killed");
+            tracing::debug!("signal {signal} does not reach the container's init; killing it instead");
             self.ended_by.get_or_insert(signal);
             self.asked = true;
-            let _ = client.kill(self.task.id.id(), KILL, false).await;
+            let _ = client.kill(self.task.id.id(), SIGKILL, false).await;
         }
         Ok(())
     }

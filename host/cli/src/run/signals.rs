@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use dunnage_sys::ordinary_signals;
+use dunnage_sys::{ordinary_signals, program_name};
 use futures::future::{FutureExt as _, select_all};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signal of a broken pipe.
 pub(super) const PIPE: u32 = 13;
 /// How long a step may take to finish once a signal has come: half a step is harder to take back.
-const GRACE: Duration = Duration::from_secs(2);
+const SIGNAL_GRACE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The signals that are passed on: all that another process may send. Those of job control (SIGTSTP
 /// and the like), of broken pipes and urgent data, and of our own faults are for us alone.
@@ -75,7 +75,7 @@ impl Signals {
             signal = self.next_signal() => signal,
         };
         tokio::select! {
-            _ = tokio::time::timeout(GRACE, step) => {}
+            _ = tokio::time::timeout(SIGNAL_GRACE_TIMEOUT, step) => {}
             _ = self.next_signal() => {}
         }
         Err(Interrupted(signal))
@@ -95,7 +95,7 @@ impl Signals {
                 break signal;
             }
         };
-        let done = tokio::time::timeout(GRACE, step).await;
+        let done = tokio::time::timeout(SIGNAL_GRACE_TIMEOUT, step).await;
         done.map_err(|_| Interrupted(signal))
     }
 
@@ -111,7 +111,7 @@ impl Signals {
                 },
             }
         };
-        tokio::time::timeout(GRACE, step).await.map_err(|_| Interrupted(signal))
+        tokio::time::timeout(SIGNAL_GRACE_TIMEOUT, step).await.map_err(|_| Interrupted(signal))
     }
 
     /// Waits for the next one that is passed on.
@@ -164,7 +164,7 @@ pub(super) struct Init {
     pid: u32,
     /// What runs in it, by name: a process that has confined itself cannot find out which file it
     /// is.
-    runs: Option<String>,
+    runs: Option<Vec<u8>>,
 }
 
 impl Init {
@@ -174,7 +174,7 @@ impl Init {
 
     /// The init of a container that has been created and not started.
     pub(super) fn created(pid: u32) -> Self {
-        Self { pid, runs: program(pid) }
+        Self { pid, runs: program_name(pid) }
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -184,7 +184,7 @@ impl Init {
     /// Waits until the container's program has taken the place of runc's.
     pub(super) async fn has_become_the_program(&mut self) {
         for _ in 0..Self::ROUNDS {
-            if self.runs.is_none() || program(self.pid) != self.runs {
+            if self.runs.is_none() || program_name(self.pid) != self.runs {
                 break;
             }
             tokio::time::sleep(Self::PERIOD).await;
@@ -193,43 +193,12 @@ impl Init {
     }
 }
 
-/// The name of the program of a process (proc_pid_comm(5)).
-fn program(pid: u32) -> Option<String> {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()
-}
-
-/// Whether the kernel keeps a signal from a process: it is the init of a pid namespace and does
-/// not handle it (pid_namespaces(7)).
-pub(super) fn is_kept_from(pid: u32, signal: u32) -> bool {
-    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    // A process that has ended handles no signals any more, which says nothing about what it did
-    // before.
-    if field("State:").is_none_or(|state| state.starts_with(['Z', 'X'])) {
-        return false;
-    }
-    // A number for each namespace that the process is in, the innermost last.
-    let is_init = field("NSpid:").is_some_and(|pids| {
-        let mut pids = pids.split_ascii_whitespace();
-        pids.next().is_some() && pids.next_back() == Some("1")
-    });
-    let contains = |set: Option<&str>| {
-        let mask = set.and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(u64::MAX);
-        mask & (1 << signal.saturating_sub(1)) != 0
-    };
-    // To ignore a signal is the process's own decision.
-    is_init && !contains(field("SigCgt:")) && !contains(field("SigIgn:"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn signals_reach_us() {
-        // This process is not an init, so nothing is kept from it.
-        assert!(!is_kept_from(std::process::id(), 15));
-        assert!(!is_kept_from(u32::MAX, 15));
+    fn signals_that_end_programs_are_known() {
         assert!(ends(15) && ends(PIPE) && !ends(17));
     }
 }

@@ -27,7 +27,7 @@ struct Shared {
 }
 
 /// While it lives, the epoch advances.
-pub(super) struct Watch<'a>(&'a Shared);
+pub(super) struct RunningCall<'a>(&'a Shared);
 
 impl Watchdog {
     pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
@@ -37,14 +37,14 @@ impl Watchdog {
         Ok(Self(shared))
     }
 
-    pub(super) fn watch(&self) -> Watch<'_> {
+    pub(super) fn watch(&self) -> RunningCall<'_> {
         self.0.running.fetch_add(1, SeqCst);
         // The thread sets `asleep` before it looks at `running`, and this code does the reverse: at
         // least one of the two sees the other.
         if self.0.asleep.load(SeqCst) {
             self.0.wake_up();
         }
-        Watch(&self.0)
+        RunningCall(&self.0)
     }
 }
 
@@ -55,7 +55,7 @@ impl Drop for Watchdog {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for RunningCall<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, SeqCst);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dunnage_core::{Error, GroupRanges, Limits, Made, Spec};
+use dunnage_core::{Error, GroupRanges, Limits, Spec, StagedContents};
 use dunnage_sys::{Directory, Failure, Name};
 use rustix::io::Errno;
 use wasmtime::ResourceLimiter;
@@ -59,7 +59,7 @@ pub(crate) struct Context {
     steps: u32,
     /// The last system call that failed, with the details that the guest did not get.
     pub(crate) last_failure: Option<Failure>,
-    pub(crate) made: Made,
+    pub(crate) made: StagedContents,
 }
 
 impl Context {
@@ -76,7 +76,7 @@ impl Context {
             bytes: limits.host_call_bytes,
             steps: limits.steps,
             last_failure: None,
-            made: Made::default(),
+            made: StagedContents::default(),
         }
     }
 
@@ -145,7 +145,7 @@ impl Context {
     /// The host's own check of a group that the guest gave.
     pub(super) fn check_group(&self, group: u32) -> Result<(), CallError> {
         if group == u32::MAX {
-            return Err(GuestFault::Rule(format!("it named group {group}, which is no group")).into());
+            return Err(GuestFault::Rule(format!("it named group {group}, which is not a group")).into());
         }
         self.groups.check(group).map_err(|error| GuestFault::Host(error).into())
     }
@@ -191,5 +191,5 @@ impl ResourceLimiter for Context {
 /// Growing past a limit stops the guest, so that the message can name the limit: a guest that
 /// merely sees the growth fail would trap somewhere else.
 fn within(what: &str, desired: usize, most: usize) -> wasmtime::Result<bool> {
-    if desired <= most { Ok(true) } else { Err(limit(format!("it needs {desired} {what}, and {most} is the limit"))) }
+    if desired <= most { Ok(true) } else { Err(limit(format!("it needs {desired} {what}, but the limit is {most}"))) }
 }

@@ -1,6 +1,6 @@
 //! What the policy answers, as this crate's types and in words.
 
-use dunnage_core::{BundleId, Error, ErrorKind, ShimRecords, Step};
+use dunnage_core::{BundleId, Error, ErrorKind, ShimRecords, Step, printable_line};
 use dunnage_sys::Failure;
 
 use crate::bindings::exports::dunnage::bundle::bundles as wit;
@@ -9,7 +9,7 @@ use crate::errno::describe;
 impl From<wit::ShimRecords> for ShimRecords {
     fn from(records: wit::ShimRecords) -> Self {
         let address = records.address.map_err(fault_text).and_then(|address| match address {
-            Some(text) if !is_address(&text) => Err("the policy answered no single line of text".to_owned()),
+            Some(text) if !is_address(&text) => Err("the policy did not return a single line of text".to_owned()),
             address => Ok(address),
         });
         Self { address, pid: records.pid.map_err(fault_text) }
@@ -26,7 +26,7 @@ pub(super) fn checked_address(address: String) -> Result<String, Error> {
     if is_address(&address) {
         return Ok(address);
     }
-    Err(broken("it answered an address that is no single line of text"))
+    Err(broken("it returned an address that is not a single line of text"))
 }
 
 /// The policy gave an answer that breaks a rule.
@@ -41,16 +41,16 @@ pub(super) fn identifier_error(id: &BundleId, error: wit::IdentifierError) -> Er
     };
     let fault = match error.fault {
         wit::IdentifierFault::Empty => "it is empty".to_owned(),
-        wit::IdentifierFault::TooLong(length) => format!("it has {length} bytes, and 76 are the most"),
+        wit::IdentifierFault::TooLong(length) => format!("it has {length} bytes, but at most 76 are allowed"),
         wit::IdentifierFault::Character(wit::MisplacedCharacter { character, position }) => {
-            format!("{character:?} may not stand at position {position}")
+            format!("{character:?} is not allowed at position {position}")
         }
         wit::IdentifierFault::EndsWithSeparator => "it ends with a separator".to_owned(),
     };
     // The caller or an attacker chose its length.
     let shown: String = value.chars().take(80).collect();
     let message = format!(
-        "the {part} {shown:?} is not valid: {fault}; allowed are letters and digits with single `.`, `_` or `-` between them"
+        "the {part} {shown:?} is not valid: {fault}; use letters and digits with single `.`, `_` or `-` between them"
     );
     Error::new(ErrorKind::InvalidIdentifier, Step::CheckIdentifiers, message)
 }
@@ -80,7 +80,7 @@ pub(super) fn create_failure(failure: wit::Failure, known: Option<&Failure>) -> 
         None => Error::new(ErrorKind::Filesystem, step, describe(failure.code)),
     };
     if step == Step::SetGroup && error.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) {
-        return error.note("giving a bundle to a remapped group takes CAP_CHOWN: run as root");
+        return error.note("giving a bundle to a remapped group requires CAP_CHOWN: run as root");
     }
     error
 }
@@ -97,18 +97,9 @@ fn fault_text(fault: wit::RecordFault) -> String {
     }
 }
 
-/// Text of the policy as it may go to a terminal: a hostile one could write escape sequences, or
-/// turn the direction of the text around.
+/// The beginning of a text of the policy, as it may go to a terminal.
 pub(super) fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(4096) {
-        let escaped = character.escape_debug();
-        // `escape_debug` also escapes quotes and backslashes, which are harmless.
-        if matches!(character, '"' | '\'' | '\\') || escaped.len() == 1 {
-            shown.push(character);
-        } else {
-            shown.extend(escaped);
-        }
-    }
-    shown
+    const MAX_CHARACTERS: usize = 4096;
+    let end = text.char_indices().nth(MAX_CHARACTERS).map_or(text.len(), |(end, _)| end);
+    printable_line(text.get(..end).unwrap_or_default()).into_owned()
 }

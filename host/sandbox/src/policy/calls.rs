@@ -36,7 +36,7 @@ impl Policy {
         let wit::TaskIo { terminal, io_uid, io_gid } = answer.map_err(answers::spec_error)?;
         if io_uid == u32::MAX || io_gid == u32::MAX {
             return Err(answers::broken(format!(
-                "it answered user {io_uid} and group {io_gid}, and {} is none",
+                "it returned user {io_uid} and group {io_gid}, but {} is not a valid id",
                 u32::MAX
             )));
         }
@@ -101,7 +101,7 @@ impl Policy {
                 Error::new(ErrorKind::NoAddress, Step::Decide, "no shim address is on file, and the legacy address is not allowed")
             }
             shims::ConnectError::LegacyRefused(address) => {
-                let message = format!("the address on file, {address:?}, is an abstract name, which anybody may hold; legacy addresses are not allowed");
+                let message = format!("the address on file, {address:?}, is an abstract name, which any process may hold; legacy addresses are not allowed");
                 Error::new(ErrorKind::NoAddress, Step::Decide, message)
             }
             shims::ConnectError::Record(fault) => answers::bad_record("address", fault),
@@ -151,7 +151,7 @@ impl Policy {
     /// The host's own check of a group that the policy answered.
     fn check_answered_group(&self, group: u32) -> Result<()> {
         if group == u32::MAX {
-            return Err(answers::broken(format!("it answered group {group}, which is not a group")));
+            return Err(answers::broken(format!("it returned group {group}, which is not a group")));
         }
         self.config.groups.check(group)
     }

@@ -24,7 +24,7 @@ macro_rules! interface {
                 let instance = component.get_export_index(None, name);
                 let find = |function: &str| {
                     let index = component.get_export_index(instance.as_ref(), function);
-                    index.ok_or_else(|| format!("there is no {name}#{function}"))
+                    index.ok_or_else(|| format!("it does not export {name}#{function}"))
                 };
                 Ok(Self { $($function: find(&stringify!($function).replace('_', "-"))?,)* })
             }

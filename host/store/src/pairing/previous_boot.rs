@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use dunnage_core::{AtStep, Error, ErrorKind, Result, Step, names};
-use dunnage_sys::{Crossing, Directory, Kind, Metadata, Name};
+use dunnage_sys::{Crossing, Directory, FileKind, Metadata, Name};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +109,7 @@ fn directories(parent: &Directory) -> Result<Vec<(Name, Metadata)>> {
     let mut found = Vec::new();
     for entry in parent.reopen().and_then(|own| own.entries()).at_step(Step::Pair)? {
         match parent.metadata_at(&entry.name) {
-            Ok(metadata) if metadata.kind == Kind::Directory && !entry.name.is_hidden() => {
+            Ok(metadata) if metadata.kind == FileKind::Directory && !entry.name.is_hidden() => {
                 found.push((entry.name, metadata));
             }
             Err(failure) if failure.errno() != Errno::NOENT => {

@@ -20,13 +20,13 @@ pub(super) trait Lendable: Send + 'static {
 ///
 /// A call of the policy holds one of few instances and has little time, so it never waits for a
 /// lock: if one is taken, the call is given up, the wait follows, and then the call is made again.
-pub(super) fn lend<T, L: Lendable>(
+pub(super) fn call_policy<T, L: Lendable>(
     slot: &mut Slot<'_>,
     access: Access,
     open: impl Fn(LockWait) -> Result<L> + Clone + Send + 'static,
     call: impl Fn(LazyDir) -> Result<T>,
 ) -> (Result<T>, Option<L>) {
-    let (answer, opened) = lend_once(
+    let (answer, opened) = call_policy_once(
         access,
         Box::new({
             let open = open.clone();
@@ -37,7 +37,7 @@ pub(super) fn lend<T, L: Lendable>(
     match answer {
         Err(error) if error.kind() == ErrorKind::Locked && opened.is_none() => {
             match slot.pause(|| open(LockWait::patiently())) {
-                Ok(opened) => lend_once(access, Box::new(move || Ok(opened)), &call),
+                Ok(opened) => call_policy_once(access, Box::new(move || Ok(opened)), &call),
                 Err(error) => (Err(error), None),
             }
         }
@@ -45,7 +45,7 @@ pub(super) fn lend<T, L: Lendable>(
     }
 }
 
-fn lend_once<T, L: Lendable>(
+fn call_policy_once<T, L: Lendable>(
     access: Access,
     open: Box<dyn FnOnce() -> Result<L> + Send>,
     call: impl Fn(LazyDir) -> Result<T>,

@@ -1,4 +1,7 @@
-//! Shims that a hostile process wants started.
+//! Shims that a hostile process wants a broker to start.
+
+#[path = "../../../broker/src/tests/bed.rs"]
+mod bed;
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -7,13 +10,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
+use dunnage_broker::{Reply, Request};
 use dunnage_core::{NodePaths, RuncOptions, ShimOptions};
 use dunnage_sys::{ProcessHandle, ProcessId};
 use rustix::process::Signal;
 
-use super::Bed;
+use self::bed::Bed;
 use crate::{BrokerLauncher, StartOptions};
-use dunnage_broker::{Answer, Request};
 
 /// A broker whose shims write down how they were started, and wait.
 fn bed() -> Bed {
@@ -38,7 +41,7 @@ fn bed_of(program: &str) -> Bed {
             socket_root: scratch.join("sockets"),
             ..NodePaths::default()
         };
-        Some(BrokerLauncher::new(&options, &paths).unwrap())
+        Some(Box::new(BrokerLauncher::new(&options, &paths).unwrap()))
     });
     let path = |at: &str| bed.scratch.path().join(at);
     for directory in ["sockets", "root/default/web"] {
@@ -73,21 +76,21 @@ impl Bed {
         pairs.into_iter().flatten().map(str::to_owned).collect()
     }
 
-    fn start(&self, arguments: Vec<String>, socket: &OwnedFd) -> Answer {
+    fn start(&self, arguments: Vec<String>, socket: &OwnedFd) -> Reply {
         self.ask(&Request::StartShim { arguments }, &[&self.open("state/default/web"), socket])
     }
 
     #[track_caller]
     fn starts_nothing(&self, arguments: Vec<String>, socket: &OwnedFd, why: &str) {
         let answer = self.start(arguments.clone(), socket);
-        assert!(matches!(answer, Answer::Trouble { .. } | Answer::Refused(_)), "{arguments:?}: {answer:?}");
+        assert!(matches!(answer, Reply::Trouble { .. } | Reply::Refused(_)), "{arguments:?}: {answer:?}");
         assert!(format!("{answer:?}").contains(why), "{arguments:?}: {answer:?} is not for the reason: {why}");
         self.works();
         assert!(!self.scratch.path().join("proof").exists(), "{arguments:?}");
     }
 }
 
-const OTHER: &str = "not those of a shim of this bundle";
+const OTHER: &str = "do not belong to a shim of this bundle";
 
 fn listener(at: &Path) -> OwnedFd {
     UnixListener::bind(at).unwrap().into()
@@ -102,7 +105,7 @@ fn a_shim_is_started_as_was_said_beforehand() {
         bed.intend();
         let arguments = bed.arguments_with(runtime_root);
         let answer = bed.start(arguments.clone(), &socket);
-        let Answer::Started(process) = answer else { panic!("{answer:?}") };
+        let Reply::Started(process) = answer else { panic!("{answer:?}") };
         let shim = ProcessHandle::find_started(process).unwrap().expect("a process");
         let proof = bed.scratch.path().join("proof");
         while fs::read_to_string(&proof).unwrap_or_default().trim_end() != arguments.join(" ") {
@@ -157,7 +160,7 @@ fn what_does_not_listen_is_no_socket_for_a_shim() {
     let (one, other) = UnixStream::pair().unwrap();
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for socket in [OwnedFd::from(one), other.into(), tcp.into(), fs::File::open("/dev/null").unwrap().into()] {
-        bed.starts_nothing(bed.arguments(), &socket, "not a unix socket that listens");
+        bed.starts_nothing(bed.arguments(), &socket, "not a listening unix socket");
     }
 }
 
@@ -165,7 +168,7 @@ fn what_does_not_listen_is_no_socket_for_a_shim() {
 fn without_a_record_of_the_intent_nothing_is_started() {
     let bed = bed();
     let socket = listener(&bed.scratch.path().join("sockets/web"));
-    bed.starts_nothing(bed.arguments(), &socket, "no record of the intent");
+    bed.starts_nothing(bed.arguments(), &socket, "the intent was not recorded");
     let sockets = bed.scratch.path().join("sockets");
     let address = |at: &str| format!("unix://{}{at}", sockets.display());
     for wrong in
@@ -178,12 +181,12 @@ fn without_a_record_of_the_intent_nothing_is_started() {
         record.address = address("/web");
         record.process = Some(ProcessId { pid: std::process::id(), started: 1 });
     });
-    bed.starts_nothing(bed.arguments(), &socket, "has one on record");
+    bed.starts_nothing(bed.arguments(), &socket, "already has a recorded shim");
     bed.forge(|record| {
         record.address = address("/web");
         record.bundle.inode += 1;
     });
-    bed.starts_nothing(bed.arguments(), &socket, "no record of the intent");
+    bed.starts_nothing(bed.arguments(), &socket, "the intent was not recorded");
     fs::remove_dir(bed.scratch.path().join("root/default/web")).unwrap();
     bed.intend();
     bed.starts_nothing(bed.arguments(), &socket, "No such file or directory");
@@ -195,18 +198,8 @@ fn a_broker_that_was_not_told_how_starts_nothing() {
     bed.intend();
     let socket = listener(&bed.scratch.path().join("elsewhere/web"));
     let answer = bed.start(bed.arguments(), &socket);
-    assert_eq!(answer, Answer::Refused("it starts no shims".to_owned()));
+    assert_eq!(answer, Reply::Refused("does not start shims".to_owned()));
     bed.works();
-}
-
-#[test]
-fn a_process_whose_root_is_the_rootfs_is_found() {
-    let bed = Bed::new();
-    let bundle = bed.open("state/default/web");
-    let rooted = |pid| bed.ask(&Request::IsRooted { pid }, &[&bundle]);
-    assert_eq!(rooted(std::process::id()), Answer::Rooted(false));
-    // A process that has ended has no root that could be wrong.
-    assert_eq!(rooted(u32::MAX), Answer::Rooted(true));
 }
 
 #[test]

@@ -1,72 +1,24 @@
-//! A broker that is asked by a hostile process. Here, where shims can be started, so that nothing of it is
-//! left out.
+//! A broker that is asked by a hostile process. What needs shims that can be started is tested in
+//! `dunnage-shims`.
 
-mod start;
+mod bed;
 
 use std::fs;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
-use std::thread::JoinHandle;
 
-use dunnage_broker::{ANSWER, Action, Answer, Domain, Request, receive, send, serve};
-use dunnage_store::{ShimKind, ShimRecord};
-use dunnage_sys::{Directory, boot_id};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg, socketpair,
-};
-use tempfile::TempDir;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::BrokerLauncher;
-
-/// A broker of its own, and a bundle `default/web`.
-struct Bed {
-    scratch: TempDir,
-    socket: Option<OwnedFd>,
-    broker: Option<JoinHandle<rustix::io::Result<()>>>,
-}
+use self::bed::Bed;
+use crate::{Action, Reply, Request};
 
 impl Bed {
-    fn new() -> Self {
-        Self::starting(|_| None)
-    }
-
-    /// A broker that starts shims too.
-    fn starting(starter: impl FnOnce(&Path) -> Option<BrokerLauncher>) -> Self {
-        let scratch = tempfile::tempdir().unwrap();
-        for path in ["state/default/web/rootfs", "state/default/db", "root", "elsewhere/rootfs"] {
-            fs::create_dir_all(scratch.path().join(path)).unwrap();
-        }
-        let mut domain = Domain::new(&scratch.path().join("state"), &scratch.path().join("root"));
-        if let Some(starter) = starter(scratch.path()) {
-            domain = domain.with_launcher(Box::new(starter));
-        }
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
-        let broker = std::thread::spawn(move || serve(&theirs, &domain));
-        Self { scratch, socket: Some(ours), broker: Some(broker) }
-    }
-
-    fn open(&self, path: &str) -> OwnedFd {
-        fs::File::open(self.scratch.path().join(path)).unwrap().into()
-    }
-
-    fn answer(&self) -> Answer {
-        let (answer, _) = receive(self.socket.as_ref().unwrap(), ANSWER).unwrap().unwrap().unwrap();
-        answer
-    }
-
-    fn ask(&self, request: &Request, fds: &[&OwnedFd]) -> Answer {
-        let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
-        send(self.socket.as_ref().unwrap(), request, &fds).unwrap();
-        self.answer()
-    }
-
     /// Sends what a client that keeps to the rules would not.
-    fn ask_raw(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Answer {
+    fn ask_raw(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Reply {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)));
@@ -78,41 +30,7 @@ impl Bed {
     #[track_caller]
     fn refuses(&self, request: &Request, fds: &[&OwnedFd], why: &str) {
         let answer = self.ask(request, fds);
-        assert!(matches!(&answer, Answer::Refused(said) if said.contains(why)), "{request:?}: {answer:?}");
-    }
-
-    /// The broker is still there, and answers a proper request.
-    #[track_caller]
-    fn works(&self) {
-        assert_eq!(self.ask(&Request::Unmount, &[&self.open("state/default/web")]), Answer::Done);
-    }
-
-    /// Writes a record as a hostile process could, which has the same rights there.
-    fn forge(&self, change: impl FnOnce(&mut ShimRecord)) {
-        let bundle = Directory::from_fd_unchecked(self.open("state/default/web"), "bundle".into());
-        let mut record = ShimRecord {
-            kind: ShimKind::Remote,
-            boot: boot_id().unwrap(),
-            bundle: bundle.identity().unwrap(),
-            address: String::new(),
-            socket: None,
-            runtime: "runc".into(),
-            runtime_root: PathBuf::new(),
-            process: None,
-            exited: None,
-        };
-        change(&mut record);
-        let directory = self.scratch.path().join("state/.dunnage/shims/default/web");
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("record.json"), serde_json::to_vec(&record).unwrap()).unwrap();
-    }
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        drop(self.socket.take());
-        let served = self.broker.take().unwrap().join().unwrap();
-        assert!(std::thread::panicking() || served.is_ok(), "the broker ended with {served:?}");
+        assert!(matches!(&answer, Reply::Refused(said) if said.contains(why)), "{request:?}: {answer:?}");
     }
 }
 
@@ -133,7 +51,7 @@ impl Drop for Sleeper {
 }
 
 const NOT_THERE: &str = "the handle does not lead to a bundle in the state directory";
-const NO_DIRECTORY: &str = "the handle is not a directory of ours";
+const NO_DIRECTORY: &str = "the handle is not a directory of this user";
 
 #[test]
 fn handles_that_are_no_bundle_of_ours_are_refused() {
@@ -153,7 +71,7 @@ fn handles_that_are_no_bundle_of_ours_are_refused() {
         bed.refuses(&Request::Find { pid: 1 }, &[&bed.open(path)], why);
         bed.refuses(&Request::IsRooted { pid: 1 }, &[&bed.open(path)], why);
     }
-    bed.refuses(&Request::Unmount, &[&fs::File::open("/").unwrap().into()], "the handle is not a bundle's");
+    bed.refuses(&Request::Unmount, &[&fs::File::open("/").unwrap().into()], "the handle does not belong to a bundle");
     bed.refuses(&Request::Unmount, &[&fs::File::open("/dev/null").unwrap().into()], NO_DIRECTORY);
     bed.refuses(&Request::Unmount, &[&fs::File::open("/proc/self/status").unwrap().into()], NO_DIRECTORY);
     bed.works();
@@ -198,15 +116,15 @@ fn what_is_no_request_is_refused_and_the_next_one_is_answered() {
         &[b' '; 33 << 10],
     ] {
         let answer = bed.ask_raw(bytes, &[bundle.as_fd()]);
-        let refused = matches!(&answer, Answer::Refused(why) if why.contains("malformed") || why.contains("too long"));
+        let refused = matches!(&answer, Reply::Refused(why) if why.contains("malformed") || why.contains("too long"));
         assert!(refused, "{:?}: {answer:?}", String::from_utf8_lossy(bytes));
         bed.works();
     }
 }
 
-fn is_about_descriptors(answer: &Answer) -> bool {
-    let known = ["it names no bundle", "it has the wrong number of descriptors", "too many descriptors"];
-    matches!(answer, Answer::Refused(why) if known.iter().any(|known| why.contains(known)))
+fn is_about_descriptors(answer: &Reply) -> bool {
+    let known = ["it does not name a bundle", "it has the wrong number of descriptors", "too many descriptors"];
+    matches!(answer, Reply::Refused(why) if known.iter().any(|known| why.contains(known)))
 }
 
 #[test]
@@ -234,11 +152,11 @@ fn nobody_is_ended_who_does_not_run_in_the_bundle() {
     let mut neighbour = Sleeper::in_directory(&bed.scratch.path().join("state/default/db"));
     let mut own = Sleeper::in_directory(&bed.scratch.path().join("state/default/web"));
     for pid in [foreign.0.id(), neighbour.0.id(), std::process::id(), 1, 0, u32::MAX] {
-        assert_eq!(bed.ask(&Request::Find { pid }, &[&bundle]), Answer::Found(false), "{pid}");
-        assert_eq!(bed.ask(&Request::End { pid, kill: true }, &[&bundle]), Answer::Done, "{pid}");
+        assert_eq!(bed.ask(&Request::Find { pid }, &[&bundle]), Reply::Found(false), "{pid}");
+        assert_eq!(bed.ask(&Request::End { pid, kill: true }, &[&bundle]), Reply::Done, "{pid}");
     }
-    assert_eq!(bed.ask(&Request::Find { pid: own.0.id() }, &[&bundle]), Answer::Found(true));
-    assert_eq!(bed.ask(&Request::End { pid: own.0.id(), kill: true }, &[&bundle]), Answer::Done);
+    assert_eq!(bed.ask(&Request::Find { pid: own.0.id() }, &[&bundle]), Reply::Found(true));
+    assert_eq!(bed.ask(&Request::End { pid: own.0.id(), kill: true }, &[&bundle]), Reply::Done);
     assert!(!own.0.wait().unwrap().success());
     for sleeper in [&mut foreign, &mut neighbour] {
         assert_eq!(sleeper.0.try_wait().unwrap(), None);
@@ -259,7 +177,7 @@ fn the_runtime_is_never_what_the_other_side_could_have_made() {
     let outside = bed.scratch.path().join("elsewhere");
     let detour = outside.join("link");
     symlink(program("state/default/web/runc", 0o755), &detour).unwrap();
-    let (below, others, missing) = ("which is not trusted", "others own it or can write to it", "No such file");
+    let (below, others, missing) = ("which is not trusted", "another user owns it or can write to it", "No such file");
     for (runtime, root, why) in [
         (program("state/default/runc", 0o755), outside.clone(), below),
         (program("root/runc", 0o755), outside.clone(), below),
@@ -277,4 +195,14 @@ fn the_runtime_is_never_what_the_other_side_could_have_made() {
         }
     }
     assert!(!proof.exists());
+}
+
+#[test]
+fn a_process_whose_root_is_the_rootfs_is_found() {
+    let bed = Bed::new();
+    let bundle = bed.open("state/default/web");
+    let rooted = |pid| bed.ask(&Request::IsRooted { pid }, &[&bundle]);
+    assert_eq!(rooted(std::process::id()), Reply::Rooted(false));
+    // A process that has ended has no root that could be wrong.
+    assert_eq!(rooted(u32::MAX), Reply::Rooted(true));
 }
