@@ -14,7 +14,7 @@ use serde_json::Value;
 const FLOORS: [&[&str]; 8] = [
     &["dunnage-sys", "dunnage-shim-proto", "dunnage-async", "dunnage-policy-artifact", "dunnage-confine"],
     &["dunnage-core", "dunnage-oci-runtime"],
-    &["dunnage-sandbox", "dunnage-store", "dunnage-shim-service"],
+    &["dunnage-sandbox", "dunnage-store", "dunnage-shim-service", "dunnage-task-log"],
     &["dunnage-broker", "dunnage-events"],
     &["dunnage-bundles"],
     &["dunnage-shims"],

@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({
     path: "../wit",
-    world: "policy",
+    world: "policy-with-tasks",
     pub_export_macro: true,
     generate_all,
 });

@@ -30,8 +30,10 @@ mod bundles;
 mod runtime;
 #[cfg(target_family = "wasm")]
 mod shims;
+#[cfg(target_family = "wasm")]
+mod tasks;
 
-/// The component: what it exports lies in [`bundles`] and [`shims`].
+/// The component: what it exports lies in [`bundles`], [`shims`] and [`tasks`].
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, unreachable_pub, reason = "generated code crosses the boundary of the component")]
 mod component {

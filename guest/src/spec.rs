@@ -8,6 +8,7 @@
 //! serde_json decides; a scan for what it overlooks in skipped values comes first and may only
 //! refuse. Before both, a quick reader goes over the spec, which may only accept.
 
+mod process_parts;
 mod quick;
 mod reader;
 mod scan;
@@ -16,6 +17,7 @@ mod task;
 use alloc::format;
 use alloc::string::String;
 
+pub use self::process_parts::{ProcessParts, process_parts};
 use self::reader::{Collect, List, Mapping};
 pub use self::task::{TaskSettings, quick_task_settings, task_settings, thorough_task_settings};
 
@@ -37,7 +39,7 @@ pub enum Fault {
     FoldedKey,
     /// A known key that stands twice in its object.
     DuplicateKey,
-    /// Text that is not UTF-8.
+    /// Text that is not UTF-8, but for strings that are values.
     Encoding,
     /// An escape of half a surrogate pair.
     Surrogate,
@@ -91,7 +93,7 @@ pub fn quick_remapped_gid(spec: &[u8]) -> Option<u32> {
 pub fn thorough_remapped_gid(spec: &[u8]) -> Result<u32, Error> {
     let text = scan::check(spec)?;
     let mut root = Root::default();
-    reader::mappings(text, &mut root)?;
+    reader::mappings(&text, &mut root)?;
     let Some((host, entry)) = root.0 else { return Ok(0) };
     // The original's `chown` did nothing then, and its `chmod` opened the bundle all the same (D8).
     if host == u32::MAX {

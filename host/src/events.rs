@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
-use dunnage_core::{Result, check_directory};
-use dunnage_events::EventLog;
+use dunnage_bundles::ContainerEnd;
+use dunnage_core::{BundleId, Result, check_directory};
 pub use dunnage_events::{Event, EventStream, MAX_EVENT_SIZE};
+use dunnage_events::{EventLog, TASK_DELETE, TASK_EXIT};
 
 use crate::Dunnage;
 use crate::manager::during;
@@ -43,6 +44,20 @@ pub fn follow(state: &Path) -> Result<EventStream> {
 fn log_of(state: &Path) -> Result<EventLog> {
     check_directory(state)?;
     Ok(EventLog::new(state))
+}
+
+/// Tells of the end of a container, if nobody has, and of its removal. A failure is only logged: what it
+/// tells of has happened.
+pub(crate) fn tell_end(dunnage: &Dunnage, id: &BundleId, container: ContainerEnd, is_deleted: bool) {
+    let log = EventLog::new(dunnage.0.layout.state.path());
+    let event = |topic: &str| Event::of_task(topic, id).with_process(id.id(), Some(container.pid));
+    let exit = container.untold.map(|exit| event(TASK_EXIT).with_exit(exit.status, exit.time));
+    let deleted = is_deleted.then(|| event(TASK_DELETE));
+    for event in exit.into_iter().chain(deleted) {
+        if let Err(error) = log.record_claimed(&event) {
+            tracing::warn!(%error, "cannot tell of {} of {id}", event.topic);
+        }
+    }
 }
 
 impl Dunnage {

@@ -98,7 +98,7 @@ impl Dunnage {
     /// several mounts may be unmounted). If something cannot be removed after the bundle's name is gone,
     /// the error names what is left behind.
     pub fn delete(&self, id: &BundleId, force: bool) -> Result<Deletion> {
-        dunnage_bundles::delete(&self.0, id, None, force).map_err(during(|| format!("delete {id}")))
+        self.delete_one(id, None, force)
     }
 
     /// Deletes a bundle as [`Dunnage::delete`] does, if it is still the one that was created:
@@ -108,7 +108,16 @@ impl Dunnage {
     ///
     /// As for [`Dunnage::delete`].
     pub fn delete_created(&self, id: &BundleId, which: Incarnation, force: bool) -> Result<Deletion> {
-        dunnage_bundles::delete(&self.0, id, Some(which), force).map_err(during(|| format!("delete {id}")))
+        self.delete_one(id, Some(which), force)
+    }
+
+    fn delete_one(&self, id: &BundleId, only: Option<Incarnation>, force: bool) -> Result<Deletion> {
+        let deletion = dunnage_bundles::delete(&self.0, id, only, force).map_err(during(|| format!("delete {id}")))?;
+        #[cfg(feature = "shim")]
+        if let Some(container) = deletion.container {
+            crate::events::tell_end(self, id, container, true);
+        }
+        Ok(deletion)
     }
 
     /// Finds what crashes and reboots have left, and removes it: staging and trash, work
@@ -123,7 +132,12 @@ impl Dunnage {
     /// [`NotPaired`](crate::ErrorKind::NotPaired), with nothing changed, if the records in the
     /// state and the root directory do not pair them, and others if the records cannot be read.
     pub fn recover(&self, options: &RecoverOptions) -> Result<Recovery> {
-        dunnage_bundles::recover(&self.0, options).map_err(during(|| "recover".to_owned()))
+        let recovery = dunnage_bundles::recover(&self.0, options).map_err(during(|| "recover".to_owned()))?;
+        #[cfg(feature = "shim")]
+        for (id, container) in &recovery.ended {
+            crate::events::tell_end(self, id, *container, false);
+        }
+        Ok(recovery)
     }
 
     /// The host's group id that GID 0 of the container is mapped to; 0 if it is not remapped.

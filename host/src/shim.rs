@@ -5,17 +5,20 @@
 //! service in [`protocol`].
 
 mod opt;
+mod task;
 
 use std::time::Duration;
 
 use dunnage_core::{BundleId, Result, ShimOptions};
 pub use dunnage_shim_proto as protocol;
 pub use dunnage_shims::{
-    Callback, ConnectOptions, MONITOR, SHIM, ServeOptions, Shim, ShimClient, StartOptions, Stop, TaskStatus,
-    TaskStreams, detach, monitor, serve,
+    Callback, ConnectOptions, ExecOptions, ExecUser, FifoNames, MONITOR, OutputLog, SHIM, ServeOptions, Shim,
+    ShimClient, StartOptions, Stop, TaskStatus, TaskStreams, detach, monitor, serve,
 };
+pub use dunnage_task_log::{DEFAULT_MAX_SIZE, Line, LogReader, LogStream, MIN_MAX_SIZE};
 
 pub use self::opt::{ShimConnect, ShimLocal, ShimOpt, ShimRemote, ShimRequest};
+pub use self::task::{TaskInfo, open_log};
 use crate::Dunnage;
 use crate::manager::during;
 

@@ -4,6 +4,7 @@ mod confinement;
 mod crash;
 mod ending;
 mod generations;
+mod input;
 mod interchange;
 mod kept;
 mod methods;

@@ -76,7 +76,7 @@ fn bad_policies() -> Vec<(&'static str, Vec<u8>, &'static [&'static str])> {
         (
             "wasi",
             wat(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#),
-            &["imports wasi:cli/environment@0.2.0", "dunnage:bundle/filesystem@0.1.0 only"],
+            &["imports wasi:cli/environment@0.2.0", "a policy may only import dunnage:bundle/filesystem@0.1.0"],
         ),
         ("function", wat(r#"(component (import "exec" (func)))"#), &["imports exec"]),
         (

@@ -14,7 +14,8 @@ use crate::binary::{self, Outcome};
 use crate::{Scratch, mounts, present, privileges, specs};
 
 /// The programs of busybox that containers use.
-const APPLETS: [&str; 12] = ["cat", "dd", "echo", "false", "head", "id", "sh", "sleep", "stty", "test", "true", "tty"];
+const APPLETS: [&str; 13] =
+    ["cat", "dd", "echo", "false", "head", "id", "setsid", "sh", "sleep", "stty", "test", "true", "tty"];
 /// The host's id of root in the user namespace of `userns.json`.
 const MAPPED_ROOT: u32 = 100_000;
 

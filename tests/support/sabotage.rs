@@ -29,7 +29,7 @@ const MISTAKES: [(&str, &str, &str); 5] = [
         "let boot = boot_id().unwrap_or_default();",
     ),
     // The record of a shim that was not started stays.
-    ("host/shims/src/pending.rs", "None => self.kept.remove(),", "None => Ok(()),"),
+    ("host/shims/src/pending.rs", "None => self.record_dir.remove(),", "None => Ok(()),"),
 ];
 
 /// Makes the sources, below a target directory.

@@ -270,7 +270,7 @@ impl Visitor<'_> for Key<'_> {
 /// Whether Go takes a key for a known one: without regard to the case of ASCII letters, and `ſ`
 /// for `s` (Unicode's simple folding, which also has the Kelvin sign for `k`; no known key has
 /// a `k`).
-fn equal_folded(known: &str, key: &str) -> bool {
+pub(super) fn equal_folded(known: &str, key: &str) -> bool {
     let mut key = key.chars().map(|character| if character == 'ſ' { 's' } else { character });
     known.chars().all(|expected| key.next().is_some_and(|found| found.eq_ignore_ascii_case(&expected)))
         && key.next().is_none()

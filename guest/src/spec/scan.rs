@@ -1,22 +1,66 @@
 //! The scan that comes before the reader: it looks for what serde_json does not look for in the
 //! values it skips. It may only refuse.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
 use super::{Error, Fault, MAX_DEPTH};
 
-/// Refuses text that is not UTF-8, escapes of half a surrogate pair, and deep nesting.
+/// Refuses a byte order mark, keys that are not UTF-8, escapes of half a surrogate pair, and deep nesting.
+///
+/// Bytes that are not UTF-8 are read as Go reads them, as U+FFFD, in the strings that are values: nothing
+/// that is decided here is a string. In a key they are refused, since a reader that leaves them out could
+/// find a known one.
 ///
 /// This runs for every container, so a glance at the bytes, eight at a time, comes first: hardly
 /// any spec holds an escape of a surrogate, or as many brackets as it takes to nest too deep.
-pub(super) fn check(spec: &[u8]) -> Result<&str, Error> {
-    let text = core::str::from_utf8(spec)
-        .map_err(|error| refuse(spec, error.valid_up_to(), Fault::Encoding, "the text is not UTF-8".into()))?;
+pub(super) fn check(spec: &[u8]) -> Result<Cow<'_, str>, Error> {
+    if spec.starts_with(b"\xef\xbb\xbf") {
+        let message = "it starts with a byte order mark, which JSON does not have; save it without";
+        return Err(refuse(spec, 0, Fault::Syntax, message.into()));
+    }
+    let text = match core::str::from_utf8(spec) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            check_encoding(spec)?;
+            String::from_utf8_lossy(spec)
+        }
+    };
     if may_nest_too_deep(spec) || may_escape_surrogates(spec) {
         walk(spec)?;
     }
     Ok(text)
+}
+
+/// Refuses bytes that are not UTF-8 outside of values.
+fn check_encoding(spec: &[u8]) -> Result<(), Error> {
+    let fault =
+        |at| refuse(spec, at, Fault::Encoding, "the text is not UTF-8 outside of strings that are values".into());
+    let mut bytes = Cursor { bytes: spec, at: 0 };
+    let mut checked = 0;
+    while let Some(byte) = bytes.next() {
+        if byte != b'"' {
+            continue;
+        }
+        let start = bytes.at - 1;
+        // What lies between strings.
+        if let Err(error) = core::str::from_utf8(spec.get(checked..start).unwrap_or_default()) {
+            return Err(fault(checked + error.valid_up_to()));
+        }
+        // Half a surrogate pair is for the walk to refuse.
+        let _ = bytes.skip_string();
+        checked = bytes.at;
+        let rest = spec.get(checked..).unwrap_or_default();
+        let is_key = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
+        if is_key && let Err(error) = core::str::from_utf8(spec.get(start..checked).unwrap_or_default()) {
+            return Err(fault(start + error.valid_up_to()));
+        }
+    }
+    // A string that never ends is for the reader to refuse.
+    core::str::from_utf8(spec.get(checked..).unwrap_or_default())
+        .map(drop)
+        .map_err(|error| fault(checked + error.valid_up_to()))
 }
 
 /// Whether there are enough opening brackets, strings included.

@@ -46,9 +46,9 @@ pub fn quick_task_settings(spec: &[u8]) -> Option<TaskSettings> {
 pub fn thorough_task_settings(spec: &[u8]) -> Result<TaskSettings, Error> {
     let text = scan::check(spec)?;
     // The mappings may stand before the ids. Reading twice needs no memory for them.
-    let process = reader::process(text)?;
+    let process = reader::process(&text)?;
     let mut search = Search::new(process);
-    reader::mappings(text, &mut search)?;
+    reader::mappings(&text, &mut search)?;
     search.settings(process)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dunnage_core::{AtStep, BundleId, Error, ErrorKind, Incarnation, Result, ShimRecords, Step, names};
-use dunnage_sandbox::Access;
+use dunnage_sandbox::{Access, LazyDir};
 use dunnage_store::{DirLock, LockWait, RecordDir, ShimRecord, check_owner, names_of, socket_name};
 use dunnage_sys::trusted_path::open_trusted;
 use dunnage_sys::{Directory, Metadata, Mounts, Name, SocketFate, SocketIdentity, remove_recorded_socket};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::policy_call::{Lendable, call_policy};
 use crate::staging::cannot_rename;
 use crate::throttle::Slot;
-use crate::{Node, terminate};
+use crate::{ContainerEnd, Node, terminate};
 
 /// What a deletion has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct Deletion {
     pub deleted: bool,
     /// What could not be cleaned up, and is not a reason to fail.
     pub warnings: Vec<String>,
+    /// The container that went with it, as far as one was on record.
+    #[doc(hidden)]
+    pub container: Option<ContainerEnd>,
 }
 
 /// Deletes a bundle and its work directory; `force` kills a shim that is still running. With
@@ -51,6 +54,45 @@ pub fn delete(node: &Arc<Node>, id: &BundleId, only: Option<Incarnation>, force:
         Err(error) if error.kind() == ErrorKind::NotFound => remove_orphan(node, id),
         outcome => outcome,
     }
+}
+
+/// Ends what runs of a bundle, if it is still that incarnation: its container, with force, and its shim,
+/// with all that is on record about them. The bundle stays.
+///
+/// # Errors
+///
+/// If it cannot be ended, or something cannot be removed.
+pub fn end_container(node: &Arc<Node>, id: &BundleId, only: Incarnation) -> Result<Option<ContainerEnd>> {
+    let mut slot = node.begin();
+    let target = slot.pause(|| Target::open(node, id, LockWait::patiently()))?;
+    if only != Incarnation::of(target.bundle.metadata()) {
+        return Ok(None);
+    }
+    let bundle = target.bundle.share();
+    let records = node.policy.shim_records(id, LazyDir::new(Access::Read, move || Ok(bundle)))?;
+    let record_dir = RecordDir::open(&node.layout, id)?;
+    let mut warnings = Vec::new();
+    if let Some(shim) = target.find_shim(&records, record_dir.as_ref(), true, &mut warnings)? {
+        slot.pause(|| target.end_shim(node, id, &shim, true))?;
+    }
+    if target.find_mounts()? {
+        slot.pause(|| unmount_rootfs(node, &target.bundle))?;
+    }
+    target.clean_socket(node, id, &records, record_dir.as_ref(), &mut warnings);
+    for name in [names::SHIM_PID, names::ADDRESS] {
+        target.bundle.unlink_if_there(&name).at_step(Step::EndShim)?;
+    }
+    if let Some(work) = &target.work {
+        for name in [names::SHIM_STDOUT, names::SHIM_STDERR] {
+            work.directory.unlink_if_there(&name).at_step(Step::EndShim)?;
+        }
+    }
+    for warning in warnings {
+        tracing::warn!("{id}: {warning}");
+    }
+    let Some(record_dir) = record_dir else { return Ok(None) };
+    let end = ContainerEnd::settle(&record_dir.directory);
+    record_dir.remove_but_exit().map(|()| end)
 }
 
 /// A bundle that is to be deleted: it and its work directory, locked.
@@ -107,11 +149,13 @@ impl Target {
         // lost. The shim's pid is read while there is a file to read it from (defect D2).
         let mut mounted = self.find_mounts()?;
         let record_dir = overlook_broken(RecordDir::open(&node.layout, id), force, &mut warnings)?;
-        if let Some(shim) = self.find_shim(records, record_dir.as_ref(), force, &mut warnings)?
-            && slot.pause(|| self.end_shim(node, id, &shim, force))?
-        {
-            // It may have mounted something while it lived.
-            mounted = self.find_mounts()?;
+        let mut container = None;
+        if let Some(shim) = self.find_shim(records, record_dir.as_ref(), force, &mut warnings)? {
+            if slot.pause(|| self.end_shim(node, id, &shim, force))? {
+                // It may have mounted something while it lived.
+                mounted = self.find_mounts()?;
+            }
+            container = record_dir.as_ref().and_then(|record_dir| ContainerEnd::settle(&record_dir.directory));
         }
         if mounted {
             slot.pause(|| unmount_rootfs(node, &self.bundle))?;
@@ -137,7 +181,7 @@ impl Target {
         }
         let failed = results.into_iter().filter_map(Result::err);
         match failed.reduce(|first, other| first.note(other.to_string())) {
-            None => Ok(Deletion { deleted: true, warnings }),
+            None => Ok(Deletion { deleted: true, warnings, container }),
             Some(error) => Err(error),
         }
     }

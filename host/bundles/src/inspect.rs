@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dunnage_broker::Privileged;
-use dunnage_core::{AtStep, Bundle, BundleId, Error, ErrorKind, Result, Step};
+use dunnage_core::{AtStep, Bundle, BundleId, Error, ErrorKind, Result, Spec, Step, names};
 use dunnage_sandbox::{Access, LazyDir};
 use dunnage_store::{LockWait, ShimRecord, check_owner, names_of};
 use dunnage_sys::{Crossing, Directory, DirectoryEntry, FileKind, Name, ProcessHandle};
@@ -65,6 +65,32 @@ pub fn open_bundle(node: &Node, id: &BundleId) -> Result<Arc<Directory>> {
             check_owner(&bundle, &bundle.metadata().at_step(Step::OpenBundle)?, Step::OpenBundle)?;
             Ok(Arc::new(bundle))
         }
+    }
+}
+
+/// The spec of a bundle, as it was given to it.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] without a bundle; if its `config.json` cannot be read or is larger than `limit`.
+pub fn read_spec(node: &Arc<Node>, id: &BundleId, limit: u64) -> Result<Spec> {
+    node.policy.check_identifiers(id)?;
+    let bundle = open_bundle(node, id)?;
+    let bytes = bundle.read_file(&names::CONFIG, limit).at_step(Step::ReadSpec)?;
+    Ok(Spec::new(bytes))
+}
+
+/// The work directory of a bundle, for reading; `None` if it is not there.
+///
+/// # Errors
+///
+/// If it cannot be opened.
+pub fn work_dir_to_read(node: &Node, id: &BundleId) -> Result<Option<Arc<Directory>>> {
+    let (namespace, name) = names_of(id)?;
+    let Some(parent) = node.layout.root.namespace(&namespace)? else { return Ok(None) };
+    match parent.open_directory(&name, Crossing::Refused) {
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
+        result => result.map(|directory| Some(Arc::new(directory))).at_step(Step::OpenWorkDir),
     }
 }
 

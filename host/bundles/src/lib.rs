@@ -8,6 +8,7 @@
 
 mod bundle_guard;
 mod container;
+mod container_end;
 mod create;
 mod delete;
 mod inspect;
@@ -22,9 +23,12 @@ mod throttle;
 
 pub use self::bundle_guard::BundleGuard;
 pub use self::container::Container;
+pub use self::container_end::ContainerEnd;
 pub use self::create::{Created, create};
-pub use self::delete::{Deletion, delete};
-pub use self::inspect::{Inspection, Scope, find_shim, inspect, lend_to_read, list, load, open_bundle};
+pub use self::delete::{Deletion, delete, end_container};
+pub use self::inspect::{
+    Inspection, Scope, find_shim, inspect, lend_to_read, list, load, open_bundle, read_spec, work_dir_to_read,
+};
 pub use self::listing::{Listed, Listing};
 pub use self::node::{Node, NodeConfig};
 pub use self::recorded_shim::RecordedShim;

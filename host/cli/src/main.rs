@@ -6,6 +6,7 @@ mod bundles;
 mod confine;
 mod events;
 mod failure;
+mod foreground;
 mod log;
 mod options;
 mod output;

@@ -2,8 +2,6 @@
 
 mod remover;
 mod session;
-mod signals;
-mod streams;
 
 use std::path::PathBuf;
 
@@ -17,9 +15,9 @@ use serde::Serialize;
 pub(super) use self::remover::Remove;
 use self::remover::Remover;
 use self::session::Session;
-use self::signals::{Interrupted, Signals};
 use super::confine::{Profile, confine_beside_starter};
 use super::failure::{Failed, report};
+use super::foreground::{Interrupted, Signals};
 use super::options::{Global, Input};
 use super::shim::{block_on, spare_descriptors};
 

@@ -188,6 +188,11 @@ pub(crate) fn needed(profile: &Profile) -> Calls {
     if profile.terminal {
         // Our terminal goes into raw mode and back.
         calls.entry(SYS_ioctl).or_default().extend(any(1, &[TCSETS, TCSETSW, TCSETSF, TCSETS2, TCSETSW2, TCSETSF2]));
+        // Whether it is ours at the moment.
+        calls.entry(SYS_ioctl).or_default().push(equal(1, TIOCGPGRP));
+        calls.extend([(SYS_getpgid, Vec::new())]);
+        #[cfg(target_arch = "x86_64")]
+        calls.extend([(SYS_getpgrp, Vec::new())]);
     }
     calls
 }
@@ -213,6 +218,7 @@ const TCGETS: i32 = 0x5401;
 const TCSETS: i32 = 0x5402;
 const TCSETSW: i32 = 0x5403;
 const TCSETSF: i32 = 0x5404;
+const TIOCGPGRP: i32 = 0x540f;
 const TIOCGWINSZ: i32 = 0x5413;
 const FIONBIO: i32 = 0x5421;
 const FIOCLEX: i32 = 0x5451;

@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Shim,
     /// The shim has no such task or process.
     NoTask,
+    /// The container of the bundle is not running.
+    NotRunning,
     /// The state and the root directory do not belong together.
     NotPaired,
     /// A shim, the runtime or another process did not answer in time.
@@ -87,6 +89,7 @@ impl ErrorKind {
             Self::Filesystem => "filesystem",
             Self::Shim => "shim",
             Self::NoTask => "no-task",
+            Self::NotRunning => "not-running",
             Self::NotPaired => "not-paired",
             Self::Timeout => "timeout",
             Self::InvalidEvent => "invalid-event",
@@ -172,6 +175,8 @@ pub enum Step {
     PublishEvent,
     /// Reading the events on record.
     ReadEvents,
+    /// Reading what a container has written.
+    ReadLog,
     /// Finding out which state and which root directory belong together.
     Pair,
     /// Looking for what a crash has left, and removing it.
@@ -218,6 +223,7 @@ impl Step {
             Self::RunTask => "run-task",
             Self::PublishEvent => "publish-event",
             Self::ReadEvents => "read-events",
+            Self::ReadLog => "read-log",
             Self::Pair => "pair",
             Self::Recover => "recover",
         }

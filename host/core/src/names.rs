@@ -30,6 +30,14 @@ pub const STDIN: Name = Name::literal(c"stdin");
 pub const STDOUT: Name = Name::literal(c"stdout");
 /// The FIFO of a container's standard error.
 pub const STDERR: Name = Name::literal(c"stderr");
+/// What a detached container has written.
+pub const CONTAINER_LOG: Name = Name::literal(c"container.log");
+/// What it has written before that.
+pub const OLDER_CONTAINER_LOG: Name = Name::literal(c"container.log.1");
+/// What is known of a container that was created.
+pub const TASK: Name = Name::literal(c"task.json");
+/// How a container has ended.
+pub const EXIT: Name = Name::literal(c"exit.json");
 /// The events on record.
 pub const EVENTS: Name = Name::literal(c"events");
 /// The file that events are appended to.

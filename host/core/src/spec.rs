@@ -10,14 +10,27 @@ use crate::{Error, ErrorKind, Result, Step};
 /// An OCI runtime spec (`config.json`), byte for byte.
 ///
 /// Cheap to clone. The policy decides whether it is valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spec(Arc<[u8]>);
+#[derive(Clone, Debug)]
+pub struct Spec {
+    bytes: Arc<[u8]>,
+    /// Where it comes from, in words.
+    source: Option<Arc<str>>,
+}
+
+impl PartialEq for Spec {
+    /// Where it comes from does not matter.
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Spec {}
 
 impl Spec {
     /// Takes the bytes of a spec.
     #[must_use]
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self(bytes.into())
+        Self { bytes: bytes.into(), source: None }
     }
 
     /// Reads a spec from a file.
@@ -44,7 +57,7 @@ impl Spec {
         let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0));
         // One byte more than allowed distinguishes "too large" from "just fits".
         reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| cannot_read(source, &error))?;
-        let spec = Self::new(bytes);
+        let spec = Self { source: Some(source.into()), ..Self::new(bytes) };
         spec.check_size(limit)?;
         Ok(spec)
     }
@@ -52,14 +65,20 @@ impl Spec {
     /// Its bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// Where it was read from: the path of a file, or a few words. `None` if it was not read.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
     }
 
     /// Its bytes, shared.
     #[must_use]
     #[doc(hidden)]
     pub fn shared(&self) -> Arc<[u8]> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.bytes)
     }
 
     /// Refuses a spec that is larger than `limit` bytes.
@@ -69,8 +88,9 @@ impl Spec {
     /// [`ErrorKind::SpecTooLarge`].
     #[doc(hidden)]
     pub fn check_size(&self, limit: u64) -> Result<()> {
-        if self.0.len() as u64 > limit {
-            let message = format!("the spec is larger than the limit of {limit} bytes");
+        if self.bytes.len() as u64 > limit {
+            let source = self.source().unwrap_or("the spec");
+            let message = format!("{source} is larger than the limit of {limit} bytes (--max-spec-size)");
             return Err(Error::new(ErrorKind::SpecTooLarge, Step::ReadSpec, message));
         }
         Ok(())

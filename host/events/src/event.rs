@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use dunnage_core::BundleId;
 use serde::{Deserialize, Serialize};
 
 /// An event of a task, for example the end of a process.
@@ -26,6 +27,45 @@ pub struct Event {
     /// The type of an event whose content is not known here.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_url: Option<String>,
+}
+
+/// The topic of the end of a process.
+pub const TASK_EXIT: &str = "/tasks/exit";
+/// The topic of the removal of a container.
+pub const TASK_DELETE: &str = "/tasks/delete";
+
+impl Event {
+    /// An event of now about a container, by its topic: `/tasks/create`, `/tasks/start`, `/tasks/oom` and
+    /// so on, as containerd names them.
+    #[must_use]
+    pub fn of_task(topic: &str, id: &BundleId) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            namespace: id.namespace().to_owned(),
+            container_id: Some(id.id().to_owned()),
+            id: Some(id.id().to_owned()),
+            pid: None,
+            exit_status: None,
+            time: SystemTime::now(),
+            type_url: None,
+        }
+    }
+
+    /// The same of one process of it.
+    #[must_use]
+    pub fn with_process(mut self, id: &str, pid: Option<u32>) -> Self {
+        self.id = Some(id.to_owned());
+        self.pid = pid;
+        self
+    }
+
+    /// The same of its end.
+    #[must_use]
+    pub fn with_exit(mut self, status: u32, time: SystemTime) -> Self {
+        self.exit_status = Some(status);
+        self.time = time;
+        self
+    }
 }
 
 /// Times as RFC 3339 has them, in UTC, to the nanosecond.

@@ -14,7 +14,7 @@ mod reader;
 mod stream;
 
 pub use self::decode::decode;
-pub use self::event::Event;
+pub use self::event::{Event, TASK_DELETE, TASK_EXIT};
 pub use self::log::EventLog;
 pub use self::stream::EventStream;
 

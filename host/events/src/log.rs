@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use dunnage_core::{AtStep, Error, ErrorKind, Result, Step, names};
-use dunnage_store::{BaseDir, DirLock, LockWait};
-use dunnage_sys::{Directory, FileIdentity, LineFile};
+use dunnage_core::{AtStep, BundleId, Error, ErrorKind, Result, Step, names};
+use dunnage_store::{BaseDir, DirLock, ExitRecord, LockWait};
+use dunnage_sys::{Directory, FileIdentity, LineFile, Name};
 use protobuf::well_known_types::any::Any;
 use rustix::io::Errno;
 
 use crate::Event;
 use crate::decode::{assemble, decode};
+use crate::event::{TASK_DELETE, TASK_EXIT};
 use crate::reader::Reader;
 
 /// How large `log` may become.
@@ -42,6 +43,15 @@ impl EventLog {
         Self { state: BaseDir::new(state.to_owned(), Step::OpenState), max_size: MAX_SIZE }
     }
 
+    /// Records an event that a caller has put together.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written down.
+    pub fn tell(&self, event: &Event) -> Result<()> {
+        self.append(event)
+    }
+
     /// Records an event, encoded as a shim publishes it.
     ///
     /// # Errors
@@ -52,9 +62,25 @@ impl EventLog {
     }
 
     fn append(&self, event: &Event) -> Result<()> {
+        self.append_if(event, || self.is_news(event))
+    }
+
+    /// Records the end of a container that the caller has claimed.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written down.
+    pub fn record_claimed(&self, event: &Event) -> Result<()> {
+        self.append_if(event, || Ok(true))
+    }
+
+    fn append_if(&self, event: &Event, is_news: impl FnOnce() -> Result<bool>) -> Result<()> {
         let line = serde_json::to_vec(event)
             .map_err(|error| Error::new(ErrorKind::InvalidEvent, Step::PublishEvent, error.to_string()))?;
         let directory = self.lock()?;
+        if !is_news()? {
+            return Ok(());
+        }
         let mut file = directory.open_lines_to_append(&names::LOG, MODE).at_step(Step::PublishEvent)?;
         let size = file.size().at_step(Step::PublishEvent)?;
         if size > 0 && size.saturating_add(line.len() as u64 + 1) > self.max_size {
@@ -62,6 +88,36 @@ impl EventLog {
             file = directory.open_lines_to_append(&names::LOG, MODE).at_step(Step::PublishEvent)?;
         }
         file.append_line(&line).at_step(Step::PublishEvent)
+    }
+
+    /// Whether an event was not told of before: the end of a container is learnt by its shim, the shim's
+    /// monitor, and whoever deletes it. The first one notes that beside the record of the shim.
+    fn is_news(&self, event: &Event) -> Result<bool> {
+        let Some((id, exit)) = end_of_container(event) else { return Ok(true) };
+        let names = [id.namespace(), id.id()].map(|text| Name::new(text).ok().filter(|name| !name.is_hidden()));
+        let [Some(namespace), Some(name)] = names else { return Ok(true) };
+        let Some(records) = self.state.records(&[names::SHIMS, namespace, name])? else {
+            // It was deleted, and the end told of then, or it was never here.
+            return Ok(!self.was_deleted(event)?);
+        };
+        if ExitRecord::read(&records)?.is_some_and(|told| told.pid == exit.pid) {
+            return Ok(false);
+        }
+        match exit.write(&records) {
+            // Its bundle is being deleted: who does that tells of the end.
+            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(false),
+            written => written.map(|()| true),
+        }
+    }
+
+    /// Whether the latest that was told of the container is that it was deleted.
+    fn was_deleted(&self, event: &Event) -> Result<bool> {
+        let events = self.read()?;
+        let latest = events
+            .iter()
+            .rev()
+            .find(|told| (&told.namespace, &told.container_id) == (&event.namespace, &event.container_id));
+        Ok(latest.is_some_and(|told| told.topic == TASK_DELETE && told.pid == event.pid))
     }
 
     /// The directory, locked against others who append; made if it is missing.
@@ -89,6 +145,15 @@ impl EventLog {
         }
         Ok(events)
     }
+}
+
+/// The end of a container's init, if an event tells of one.
+fn end_of_container(event: &Event) -> Option<(BundleId, ExitRecord)> {
+    if event.topic != TASK_EXIT || event.id.is_none() || event.id != event.container_id {
+        return None;
+    }
+    let exit = ExitRecord { pid: event.pid?, status: event.exit_status?, time: event.time };
+    Some((BundleId::new(&event.namespace, event.id.as_deref()?), exit))
 }
 
 /// Opens both files without a lock, which a stopped reader would keep from the writers. If `log` is

@@ -2,7 +2,7 @@
 
 wasmtime::component::bindgen!({
     path: "wit",
-    world: "policy",
+    world: "policy-with-tasks",
     imports: { default: trappable },
     additional_derives: [PartialEq],
     trappable_error_type: {

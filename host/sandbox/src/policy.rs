@@ -21,6 +21,8 @@ use crate::filesystem::{self, Context, GuestFault};
 /// The interface that a policy may import, and those that it must export.
 const IMPORTS: [&str; 1] = [filesystem::INTERFACE];
 const EXPORTS: [&str; 2] = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0"];
+/// The one that it may export.
+const TASKS: &str = "dunnage:bundle/tasks@0.1.0";
 
 /// Which policy decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,12 +112,17 @@ impl Policy {
         Self::link(config, sandbox, component, String::new())
     }
 
+    /// What each of its calls may use.
+    pub fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
     /// Makes a policy of a component.
     fn link(config: PolicyConfig, sandbox: Sandbox, component: Component, digest: String) -> Result<Self> {
         check_world(&sandbox, &component)?;
         let mut linker = Linker::new(sandbox.engine());
         let unfit = |why: String| rejected(format!("the component does not fit the world `policy`: {why}"));
-        let instance = bindings::Policy::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
+        let instance = bindings::PolicyWithTasks::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)
             .and_then(|()| filesystem::lend_bytes(&mut linker))
             .and_then(|()| linker.instantiate_pre(&component))
             .map_err(|error| unfit(format!("{error:#}")))?;

@@ -99,7 +99,7 @@ impl ShimLauncher for BrokerLauncher {
             sockets: Arc::new(open_trusted(&self.socket_root).at_step(Step::Listen)?),
         };
         let (process, supervisor) =
-            self.spec.launch(paths.path(), arguments.to_vec(), &handles, (socket, &name), &mut record)?;
+            self.spec.launch(&paths, arguments.to_vec(), &handles, (socket, &name), &mut record)?;
         supervisor.look_after_on_thread(Cleanup { handles, socket: name, record })?;
         Ok(process)
     }

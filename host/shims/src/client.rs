@@ -259,7 +259,9 @@ fn answer<T>(method: &str, result: ttrpc::Result<T>) -> Result<T> {
             } else if code == ttrpc::Code::DEADLINE_EXCEEDED {
                 late()
             } else {
-                (ErrorKind::Shim, format!("{message} ({code:?})"))
+                // What the runtime says has no code of its own.
+                let code = if code == ttrpc::Code::UNKNOWN { String::new() } else { format!(" ({code:?})") };
+                (ErrorKind::Shim, format!("{message}{code}"))
             }
         } else if error.to_string().contains("deadline") {
             // A deadline that passes on this side is reported in words only.

@@ -2,15 +2,15 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use dunnage_core::{Error, ErrorKind, NodePaths, Result, Step};
+use dunnage_core::{Bundle, Error, ErrorKind, NodePaths, Result, Step};
 use dunnage_store::ShimRecord;
 use dunnage_sys::cgroup::{Cgroup, CgroupError, adjust_oom_score};
 use dunnage_sys::{MARK, Name, ProcessId, is_executable};
 
-use crate::monitor;
+use crate::monitor::{self, OutputLog};
 use crate::options::StartOptions;
 use crate::spawn::{self, Handles, Program};
 use crate::standalone::SHIM;
@@ -26,6 +26,8 @@ pub(super) struct LaunchSpec {
     monitor: Option<PathBuf>,
     cgroup: Option<String>,
     environment: Vec<(OsString, OsString)>,
+    output: Option<OutputLog>,
+    state: PathBuf,
     timeout: Duration,
 }
 
@@ -43,6 +45,8 @@ impl LaunchSpec {
             monitor: options.monitor.clone(),
             cgroup: options.cgroup.clone(),
             environment,
+            output: options.output.clone(),
+            state: std::path::absolute(&paths.state).unwrap_or_else(|_| paths.state.clone()),
             timeout: options.timeout,
         })
     }
@@ -75,7 +79,7 @@ impl LaunchSpec {
     /// the record names a process.
     pub(super) fn launch(
         &self,
-        bundle: &Path,
+        bundle: &Bundle,
         arguments: Vec<String>,
         handles: &Handles,
         socket: (&OwnedFd, &Name),
@@ -84,11 +88,14 @@ impl LaunchSpec {
         let binary = self.program()?;
         let cgroup = self.cgroup.as_deref().map(Cgroup::find).transpose().map_err(not_placed)?;
         let mut environment = self.environment.clone();
-        environment.push((MARK.into(), bundle.into()));
-        let program = Program { binary, name: SHIM.into(), arguments, environment, bundle: bundle.to_owned() };
+        environment.push((MARK.into(), bundle.path().into()));
+        let program = Program { binary, name: SHIM.into(), arguments, environment, bundle: bundle.path().to_owned() };
         let (process, supervisor) = match &self.monitor {
             Some(binary) => {
-                let (process, monitor) = monitor::start(binary, program, handles, socket, record, self.timeout)?;
+                let container =
+                    monitor::Container { id: bundle.id(), state: &self.state, output: self.output.as_ref() };
+                let (process, monitor) =
+                    monitor::start(binary, program, handles, socket, record, container, self.timeout)?;
                 (process, Supervisor::Monitor(monitor))
             }
             None => {
@@ -96,8 +103,9 @@ impl LaunchSpec {
                 (started.process, Supervisor::Ourselves(started))
             }
         };
+        let monitor = supervisor.monitor();
         let placed = cgroup
-            .map_or(Ok(()), |cgroup| cgroup.add(process.pid))
+            .map_or(Ok(()), |cgroup| monitor.into_iter().chain([process.pid]).try_for_each(|pid| cgroup.add(pid)))
             .and_then(|()| adjust_oom_score(process.pid))
             .map_err(not_placed);
         match placed {

@@ -1,9 +1,14 @@
 //! The monitor: a small process that stays when the command that started a shim is gone. It is the
-//! shim's parent, drains its log, and notes its end. If it is killed, log lines are lost, and
-//! nothing else.
+//! shim's parent, drains its log, notes its end, keeps what a detached container writes, and tells of
+//! the container's end if the shim cannot. If it is killed, what would be logged is lost, and nothing
+//! else.
 //!
 //! It is this binary under another name, and touches nothing of the policy: what it may do is in
 //! the handles and the plan that it is given.
+
+mod ask;
+mod duty;
+mod output;
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,17 +17,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dunnage_core::{Error, ErrorKind, Result, Step};
-use dunnage_store::{LockWait, ShimRecord};
+use dunnage_core::{BundleId, Error, ErrorKind, Result, Step};
+use dunnage_events::EventLog;
+use dunnage_store::ShimRecord;
 use dunnage_sys::descriptors::inherited;
 use dunnage_sys::{
-    Apart, Directory, Name, ProcessHandle, ProcessId, hand_over, leave_input_and_output, open_child, persistently,
+    Apart, Directory, Name, ProcessHandle, ProcessId, become_subreaper, hand_over, leave_input_and_output, open_child,
+    persistently,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use self::duty::Duty;
+use self::output::ContainerOutput;
+pub use self::output::OutputLog;
 use crate::cleanup::Cleanup;
 use crate::shim_log::ShimLog;
 use crate::spawn::{self, Handles, Program, Started};
@@ -43,6 +53,21 @@ struct Plan {
     work_dir: PathBuf,
     records: PathBuf,
     sockets: PathBuf,
+    state: PathBuf,
+    namespace: String,
+    id: String,
+    output: Option<OutputLog>,
+}
+
+/// What a monitor is told about the container of its shim.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Container<'a> {
+    /// The bundle that it is made from.
+    pub(super) id: &'a BundleId,
+    /// The state directory, where events are recorded.
+    pub(super) state: &'a Path,
+    /// Where what it writes is kept, if it is.
+    pub(super) output: Option<&'a OutputLog>,
 }
 
 /// What it answers once the shim runs, or does not.
@@ -59,6 +84,7 @@ pub(super) fn start(
     handles: &Handles,
     socket: (&OwnedFd, &Name),
     record: &mut ShimRecord,
+    container: Container<'_>,
     patience: Duration,
 ) -> Result<(ProcessId, Child)> {
     let failed =
@@ -70,6 +96,10 @@ pub(super) fn start(
         work_dir: handles.work_dir.path().to_owned(),
         records: handles.records.path().to_owned(),
         sockets: handles.sockets.path().to_owned(),
+        state: container.state.to_owned(),
+        namespace: container.id.namespace().to_owned(),
+        id: container.id.id().to_owned(),
+        output: container.output.cloned(),
     };
     let plan = serde_json::to_vec(&plan).map_err(|error| failed(error.to_string()))?;
     let mut monitor = persistently(|| spawn_monitor(binary, handles, socket.0))
@@ -157,7 +187,7 @@ pub(super) fn kill_with_children(mut monitor: Child) {
 pub fn run() -> io::Result<()> {
     let mut plan = Vec::new();
     io::stdin().lock().read_to_end(&mut plan)?;
-    let Plan { program, mut record, socket, work_dir, records, sockets } =
+    let Plan { program, mut record, socket, work_dir, records, sockets, state, namespace, id, output } =
         serde_json::from_slice(&plan).map_err(io::Error::other)?;
     let socket_name = Name::new(&socket).map_err(io::Error::other)?;
     let [listener, work_dir_fd, records_fd, sockets_fd] = [3, 4, 5, 6].map(inherited);
@@ -170,17 +200,23 @@ pub fn run() -> io::Result<()> {
     // The process that we start holds it too, until it runs its program. So if we are killed here,
     // the other side reads no end of file before that, and can tell what we have started.
     let until_exec = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
-    let started = spawn::start(&program, &handles, &listener, &mut record);
+    // A container whose shim is killed becomes our child.
+    become_subreaper().map_err(io::Error::other)?;
+    let output = output.map(|output| ContainerOutput::open(&output, &handles)).transpose();
+    let failed = |message: String| Error::new(ErrorKind::InvalidConfig, Step::StartShim, message);
+    let started = output
+        .map_err(failed)
+        .and_then(|output| Ok((spawn::start(&program, &handles, &listener, &mut record)?, output)));
     drop(listener);
     let reply = match &started {
-        Ok(started) => Reply::Started(started.process),
+        Ok((started, _)) => Reply::Started(started.process),
         Err(error) => Reply::Failed(error.message().to_owned()),
     };
     answer(&reply)?;
     drop(until_exec);
-    if let Ok(started) = started {
-        watch(started, &handles);
-        Cleanup { handles, socket: socket_name, record }.note(LockWait::patiently());
+    if let Ok((started, output)) = started {
+        let cleanup = Cleanup { handles, socket: socket_name, record };
+        Duty { id: BundleId::new(namespace, id), events: EventLog::new(&state), cleanup, output }.run(started);
     }
     Ok(())
 }

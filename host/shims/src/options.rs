@@ -7,6 +7,8 @@ use std::time::Duration;
 use dunnage_core::ShimOptions;
 use dunnage_oci_runtime::DEFAULT_PATH;
 
+use crate::monitor::OutputLog;
+
 /// The variables of our own environment that a shim gets: it must find runc, and a place for
 /// temporary files. Everything else may be a secret.
 const ALLOWED: [&str; 4] = ["PATH", "LANG", "TMPDIR", "XDG_RUNTIME_DIR"];
@@ -25,7 +27,10 @@ pub struct StartOptions {
     /// A binary that stays as the shim's parent under the name [`MONITOR`](crate::MONITOR), and
     /// calls [`monitor`](crate::monitor()). Default: none, and tasks of this process do its work.
     pub monitor: Option<PathBuf>,
-    /// An existing cgroup for the shim, as a path below the hierarchies. Default: ours.
+    /// Where the monitor keeps what the container writes. Its streams are then those of
+    /// `Dunnage::kept_streams`. Default: nowhere.
+    pub output: Option<OutputLog>,
+    /// An existing cgroup for the shim and its monitor, as a path below the hierarchies. Default: ours.
     pub cgroup: Option<String>,
     /// Whether the shim logs more. Default no.
     pub debug: bool,
@@ -47,6 +52,7 @@ impl Default for StartOptions {
             binary: "containerd-shim".into(),
             publisher: None,
             monitor: None,
+            output: None,
             cgroup: None,
             debug: false,
             runtime: "runc".into(),

@@ -135,6 +135,10 @@ impl PendingShim {
 
     /// Records the intent, then binds the socket, then records that too.
     fn listen(&mut self) -> Result<()> {
+        // What is on record of an earlier container.
+        for name in [names::TASK, names::EXIT] {
+            self.handles.records.unlink_if_there(&name).at_step(Step::RecordShim)?;
+        }
         self.record.write(&self.handles.records)?;
         let listening = bind(&self.handles.sockets, &self.socket_name)?;
         self.record.socket = Some(listening.identity);
@@ -175,7 +179,7 @@ impl PendingShim {
         match &self.privileged {
             Privileged::InProcess => {
                 let socket = (socket, &self.socket_name);
-                launch_spec.launch(self.guard.bundle.path(), arguments, &self.handles, socket, &mut self.record)
+                launch_spec.launch(&bundle, arguments, &self.handles, socket, &mut self.record)
             }
             Privileged::Brokered(broker) => {
                 let process = broker.start_shim(&self.guard.bundle, arguments, socket, options.timeout)?;

@@ -1,14 +1,16 @@
 //! A shim that has answered, and ending it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use dunnage_async::on_thread;
 use dunnage_bundles::{BundleGuard, Node, open_bundle};
 use dunnage_core::{AtStep as _, BundleId, Error, ErrorKind, Incarnation, Result, Step, names};
-use dunnage_store::{RecordDir, ShimRecord, socket_name};
+use dunnage_events::{Event, EventLog, TASK_DELETE, TASK_EXIT};
+use dunnage_shim_proto::shim::{CreateTaskRequest, DeleteResponse};
+use dunnage_store::{RecordDir, ShimRecord, TaskRecord, socket_name};
 use dunnage_sys::trusted_path::{TrustedPathError, open_trusted};
-use dunnage_sys::{ProcessHandle, SocketFate, has_children, remove_dead_socket};
+use dunnage_sys::{Directory, ProcessHandle, SocketFate, has_children, remove_dead_socket};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
@@ -85,6 +87,86 @@ impl Shim {
         .await
     }
 
+    /// Creates the container, notes its init, and tells of it: what [`ShimClient::create`] alone does not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ShimClient::create`], and if it cannot be noted.
+    pub async fn create_task(&self, request: &CreateTaskRequest) -> Result<u32> {
+        let pid = self.client.create(request).await?;
+        let record = TaskRecord { pid, created: SystemTime::now(), started: None };
+        self.note(move |records| record.write(records)).await?;
+        self.tell("/tasks/create", pid).await;
+        Ok(pid)
+    }
+
+    /// Starts the container's init, notes when, and tells of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ShimClient::start`].
+    pub async fn start_task(&self) -> Result<u32> {
+        let pid = self.client.start(self.id.id()).await?;
+        let noted = self.note(move |records| match TaskRecord::read(records)? {
+            Some(task) => TaskRecord { started: Some(SystemTime::now()), ..task }.write(records),
+            None => Ok(()),
+        });
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "cannot note that {} was started", self.id);
+        }
+        self.tell("/tasks/start", pid).await;
+        Ok(pid)
+    }
+
+    /// Removes the container, which must have ended, and tells of its end if the shim could not, and of its
+    /// removal.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ShimClient::delete`].
+    pub async fn delete_task(&self) -> Result<DeleteResponse> {
+        let deleted = self.client.delete().await?;
+        let (pid, status) = (deleted.pid, deleted.exit_status);
+        let at = deleted.exited_at.as_ref().and_then(|at| {
+            let since = Duration::new(u64::try_from(at.seconds).ok()?, u32::try_from(at.nanos).ok()?);
+            Some(SystemTime::UNIX_EPOCH + since)
+        });
+        let (events, id) = (self.events(), self.id.clone());
+        let told = blocking(move || {
+            let event = |topic: &str| Event::of_task(topic, &id).with_process(id.id(), Some(pid));
+            let at = at.unwrap_or_else(SystemTime::now);
+            events.tell(&event(TASK_EXIT).with_exit(status, at))?;
+            events.tell(&event(TASK_DELETE).with_exit(status, SystemTime::now()))
+        });
+        if let Err(error) = told.await {
+            tracing::warn!(%error, "cannot tell of the end of {}", self.id);
+        }
+        Ok(deleted)
+    }
+
+    /// Tells of something that was done to a process of the container, by a topic of containerd's.
+    pub async fn tell(&self, topic: &'static str, pid: u32) {
+        self.tell_event(Event::of_task(topic, &self.id).with_process(self.id.id(), Some(pid))).await;
+    }
+
+    /// Tells of an event. A failure is only logged: what it tells of has happened.
+    pub async fn tell_event(&self, event: Event) {
+        let events = self.events();
+        if let Err(error) = blocking(move || events.tell(&event)).await {
+            tracing::warn!(%error, "cannot tell of what happened to {}", self.id);
+        }
+    }
+
+    fn events(&self) -> EventLog {
+        EventLog::new(self.node.layout.state.path())
+    }
+
+    /// Writes something down beside the record of the shim.
+    async fn note(&self, write: impl FnOnce(&Directory) -> Result<()> + Send + 'static) -> Result<()> {
+        let (node, id) = (Arc::clone(&self.node), self.id.clone());
+        blocking(move || RecordDir::open(&node.layout, &id)?.map_or(Ok(()), |records| write(&records.directory))).await
+    }
+
     /// Ends the shim, waits until it has ended, and removes its socket. Its container keeps
     /// running: end that first.
     ///
@@ -142,7 +224,7 @@ impl Shim {
             ] {
                 directory.unlink_if_there(&name).at_step(Step::StopShim)?;
             }
-            RecordDir::open(&node.layout, &id)?.map_or(Ok(()), |record_dir| record_dir.remove())
+            RecordDir::open(&node.layout, &id)?.map_or(Ok(()), |record_dir| record_dir.remove_but_exit())
         })
         .await
     }

@@ -52,6 +52,14 @@ impl Supervisor {
         watching.map(drop).map_err(|error| failed("the end", &error))
     }
 
+    /// The process id of the monitor, if there is one.
+    pub(super) fn monitor(&self) -> Option<u32> {
+        match self {
+            Self::Monitor(monitor) => Some(monitor.id()),
+            Self::Ourselves(_) | Self::Broker => None,
+        }
+    }
+
     /// Ends what was started, which is not needed.
     pub(super) fn give_up(self) {
         match self {

@@ -14,9 +14,11 @@ mod pairing;
 mod records;
 mod seen_pairs;
 mod shim_record;
+mod task_record;
 
 pub use self::base_dir::{BaseDir, PASSABLE, check_owner};
 pub use self::dir_lock::{DirLock, LockWait};
 pub use self::layout::{Layout, bundle_below, names_of, socket_name};
 pub use self::pairing::{PairStatus, Pairing, PreviousBoot};
 pub use self::shim_record::{RecordDir, ShimKind, ShimRecord};
+pub use self::task_record::{ExitRecord, KILLED_STATUS, TaskRecord};

@@ -134,6 +134,20 @@ impl RecordDir {
         DirLock::open(&self.parent, &self.name, LockWait::patiently(), Step::RecordShim)
     }
 
+    /// Forgets the shim, and keeps how its container has ended.
+    pub fn remove_but_exit(&self) -> Result<()> {
+        if self.directory.metadata_at(&names::EXIT).is_err() {
+            return self.remove();
+        }
+        let kept = [names::EXIT];
+        for entry in self.directory.entries().at_step(Step::RecordShim)? {
+            if !kept.contains(&entry.name) {
+                self.directory.unlink_if_there(&entry.name).at_step(Step::RecordShim)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets the shim.
     pub fn remove(&self) -> Result<()> {
         // The shim's supervisor may be recording its end just now.

@@ -80,6 +80,29 @@ fn hierarchies(table: &[u8]) -> impl Iterator<Item = PathBuf> + '_ {
     })
 }
 
+/// What a hierarchy controls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Controller {
+    /// Memory, in a hierarchy of version 1.
+    Memory,
+    /// Everything: version 2.
+    Unified,
+}
+
+/// The mount points of the hierarchies that have a controller.
+pub(crate) fn hierarchies_of(table: &[u8], controller: Controller) -> impl Iterator<Item = PathBuf> + '_ {
+    table.split(|byte| *byte == b'\n').filter_map(move |line| {
+        let text = String::from_utf8_lossy(line);
+        let mut fields = text.split_once(" - ")?.1.split(' ');
+        let (kind, options) = (fields.next()?, fields.nth(1).unwrap_or_default());
+        let has_it = match controller {
+            Controller::Memory => kind == "cgroup" && options.split(',').any(|option| option == "memory"),
+            Controller::Unified => kind == "cgroup2",
+        };
+        if has_it { mount_point(line) } else { None }
+    })
+}
+
 /// Makes the kernel end a process a little earlier than us when memory runs out, but long before
 /// what runs below it: `oom_score_adj` = ours + 1.
 pub fn adjust_oom_score(pid: u32) -> Result<(), CgroupError> {
@@ -105,6 +128,16 @@ mod tests {
             33 31 0:29 / /sys/fs/c\\040group/memory rw - cgroup cgroup rw,memory\n";
         let found: Vec<_> = hierarchies(table).collect();
         assert_eq!(found, ["/sys/fs/cgroup/unified", "/sys/fs/c group/memory"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn controllers_are_told_apart() {
+        let table = b"32 31 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+            33 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            34 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let found = |controller| hierarchies_of(table, controller).collect::<Vec<_>>();
+        assert_eq!(found(Controller::Memory), [PathBuf::from("/sys/fs/cgroup/memory")]);
+        assert_eq!(found(Controller::Unified), [PathBuf::from("/sys/fs/cgroup/unified")]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Waiting for changes in a directory: inotify(7).
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,5 +54,11 @@ impl DirectoryWatch {
                 Err(errno) => return Err(fail("read", errno)),
             }
         }
+    }
+}
+
+impl AsFd for DirectoryWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

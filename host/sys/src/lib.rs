@@ -29,6 +29,7 @@ mod mount;
 mod mount_id;
 mod mount_table;
 mod name;
+mod oom;
 mod open;
 pub mod pid_file;
 mod process;
@@ -57,6 +58,7 @@ pub use self::metadata::{FileIdentity, FileKind, Metadata, path_identity};
 pub use self::mount::{Mounting, mount_below};
 pub use self::mount_table::Mounts;
 pub use self::name::{Name, NameError};
+pub use self::oom::OomWatch;
 pub use self::open::Crossing;
 pub use self::process::{End, MARK, ProcessHandle, ProcessId, effective_ids, is_rooted_at};
 pub use self::procfs::{
@@ -66,7 +68,7 @@ pub use self::random::random;
 pub use self::reap::{
     UNKNOWN_STATUS, become_subreaper, has_ended, open_child, reap_all_but, reap_orphans, send_signal, try_reap,
 };
-pub use self::signals::ordinary_signals;
+pub use self::signals::{block_terminal_stops, ordinary_signals};
 pub use self::socket::{
     SocketFate, SocketIdentity, dial, remove_dead_socket, remove_own_socket, remove_recorded_socket,
 };

@@ -11,17 +11,30 @@ fn fault(spec: &[u8]) -> Option<(Fault, u32, u32)> {
 fn text_that_is_not_utf8() {
     for (text, column) in [
         (&b"\xff"[..], 1),
-        (b"{\"x\":\"\xc3(\"}", 7),
-        (b"\"\xed\xa0\x80\"", 2),
-        (b"\"\xc0\xaf\"", 2),
-        (b"\"\xf4\x90\x80\x80\"", 2),
-        (b"\"\xe2\x82\"", 2),
-        (b"\"\xf0\x9f\x98", 2),
+        (b"{\"x\xc3(\":1}", 4),
+        (b"{\"\xed\xa0\x80\" :1}", 3),
+        (b"[\"\xff\",\xff]", 6),
+        (b"{\"a\":\"\xff\",\"\xff\"\n:1}", 11),
+        (b"\"\" \xf0\x9f\x98", 4),
     ] {
         assert_eq!(fault(text), Some((Fault::Encoding, 1, column)), "{text:x?}");
     }
-    assert_eq!(fault(b"{\n\n  \"\x80\""), Some((Fault::Encoding, 3, 4)));
-    assert_eq!(fault("\u{feff}{\"é\":\"\u{10ffff}\u{d7ff}\u{e000}\"}".as_bytes()), None);
+    assert_eq!(fault(b"{\n\n  \"\x80\": 1"), Some((Fault::Encoding, 3, 4)));
+    assert_eq!(fault("{\"é\":\"\u{feff}\u{10ffff}\u{d7ff}\u{e000}\"}".as_bytes()), None);
+    assert_eq!(fault("\u{feff}{}".as_bytes()), Some((Fault::Syntax, 1, 1)));
+}
+
+#[test]
+fn values_that_are_not_utf8_are_read_as_go_reads_them() {
+    for text in [
+        &b"{\"x\":\"\xc3(\"}"[..],
+        b"[\"\xed\xa0\x80\", \"\xc0\xaf\\\"\xff\"]",
+        b"\"\xf4\x90\x80\x80\"",
+        b"{\"\xc3\xa9\":\"\xe9\"}",
+    ] {
+        assert_eq!(fault(text), None, "{text:x?}");
+    }
+    assert_eq!(check(b"{\"x\":\"\xe9\"}").unwrap(), "{\"x\":\"\u{fffd}\"}");
 }
 
 #[test]

@@ -50,6 +50,10 @@ impl Job<'_> {
         match (of_bundle, &record) {
             (Some((record, bundle)), _) => self.recover_of_bundle(id, locked, &record_dir, record, bundle),
             (None, Some(record)) => self.recover_without_bundle(id, &record_dir, record),
+            // How the container of the bundle has ended.
+            (None, None) if locked.bundle.is_some() && record_dir.directory.metadata_at(&names::EXIT).is_ok() => {
+                Ok(None)
+            }
             (None, None) => self.removed_by(|| record_dir.remove()).map(Some),
         }
     }
@@ -90,7 +94,8 @@ impl Job<'_> {
                     work_dir.unlink_if_there(&name).at_step(Step::Recover)?;
                 }
             }
-            record_dir.remove()
+            self.ended(id, &record_dir.directory);
+            record_dir.remove_but_exit()
         })?;
         Ok(Some(fate))
     }
@@ -113,6 +118,7 @@ impl Job<'_> {
         }
         let fate = self.removed_by(|| {
             clean_recorded_socket(self.node, record)?;
+            self.ended(id, &record_dir.directory);
             record_dir.remove()
         })?;
         Ok(Some(fate))

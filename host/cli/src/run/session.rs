@@ -1,42 +1,27 @@
 //! One container with its shim: made, started, fed, waited for, removed.
 
-use std::time::Duration;
-
 use dunnage::shim::protocol::runc::CreateOptions;
 use dunnage::shim::protocol::shim::CreateTaskRequest;
 use dunnage::shim::protocol::types::Mount;
-use dunnage::shim::{Shim, ShimClient, StartOptions, TaskStreams};
-use dunnage::{Bundle, Dunnage, ErrorKind};
-use dunnage_sys::is_kept_from;
+use dunnage::shim::{Shim, StartOptions, TaskStreams};
+use dunnage::{Bundle, Dunnage};
 use protobuf::Message as _;
 use protobuf::well_known_types::any::Any;
 
-use super::signals::{Init, Interrupted, Received, Signals, asks_for_the_end, ends};
-use super::streams::Streams;
 use super::{Outcome, Task};
 use crate::failure::Failed;
+use crate::foreground::{Attached, Copied, Init, Over, Signals, Streams, resize};
 
 /// The type of the options of `Create`, without the usual prefix: containerd leaves it out.
 const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
 /// Discards output.
 const NOWHERE: &str = "/dev/null";
-/// The signal that cannot be ignored.
-const SIGKILL: u32 = 9;
-/// How long a shim may take to pass a signal on. One that takes longer is taken for stuck.
-const SIGNAL_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long the rest of the output of a container may take that was asked to end.
-const OUTPUT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// A running container.
 pub(super) struct Session<'a> {
     task: &'a Task,
     shim: Shim,
-    streams: Option<Streams>,
-    init: Init,
-    /// The signal that the container was killed for in its place.
-    ended_by: Option<u32>,
-    /// Whether the container was asked to end.
-    asked: bool,
+    init: u32,
+    attached: Attached<'a>,
 }
 
 impl<'a> Session<'a> {
@@ -61,7 +46,7 @@ impl<'a> Session<'a> {
                 be \"rootfs\"";
             return Err(Failed::task(&format!("run {}", task.id), message).into());
         }
-        let streams = ends.map(|ends| Streams::start(ends, terminal)).transpose()?;
+        let streams = ends.map(|ends| Streams::start(ends, Copied { terminal, input: true })).transpose()?;
         if let Some(size) = streams.as_ref().and_then(Streams::size) {
             signals.interrupt(resize(shim.client(), task.id.id(), size)).await?;
         }
@@ -71,14 +56,16 @@ impl<'a> Session<'a> {
         } else {
             signals.keep(start).await??
         };
-        Ok(Self { task, shim, streams, init, ended_by: None, asked: false })
+        let pid = init.pid();
+        let attached = Attached::new(shim.client(), task.id.id(), streams, Some(init));
+        Ok(Self { task, shim, init: pid, attached })
     }
 
     pub(super) fn outcome(&self, code: u8) -> Outcome {
         Outcome {
             namespace: self.task.id.namespace().to_owned(),
             id: self.task.id.id().to_owned(),
-            pid: self.init.pid(),
+            pid: self.init,
             shim_pid: self.shim.pid(),
             address: self.shim.address().to_owned(),
             incarnation: self.shim.incarnation(),
@@ -89,89 +76,16 @@ impl<'a> Session<'a> {
     /// Waits for the container to end, passing on what it is sent meanwhile, and removes it and its
     /// shim.
     pub(super) async fn finish(mut self, signals: &mut Signals) -> anyhow::Result<Outcome> {
-        let client = self.shim.client().clone();
-        let task = self.task;
-        let id = task.id.id();
-        let status = {
-            let wait = client.wait(id);
-            tokio::pin!(wait);
-            loop {
-                tokio::select! {
-                    ended = &mut wait => break ended?.exit_status,
-                    received = signals.next() => self.pass_on(received, &client).await?,
-                    event = next_event(&mut self.streams) => match event {
-                        super::streams::Event::StdinEnded => {
-                            // The container may have ended meanwhile.
-                            let _ = client.close_stdin(id).await;
-                        }
-                        super::streams::Event::OutputBroken => {
-                            self.pass_on(Received::Signal(super::signals::PIPE), &client).await?;
-                        }
-                    },
-                }
-            }
+        let status = match self.attached.wait(signals).await? {
+            Over::Ended(status) => status,
+            Over::Detached => return Ok(self.outcome(0)),
         };
-        signals.bound(client.delete()).await??;
-        self.finish_streams(signals).await;
-        let status = self.ended_by.map_or(status, |signal| 128 + signal);
-        let outcome = self.outcome(u8::try_from(status & 0xff).unwrap_or(u8::MAX));
-        drop(client);
+        signals.bound(self.shim.client().delete()).await??;
+        self.attached.finish_streams(signals).await;
+        let outcome = self.outcome(self.attached.exit_code(status));
+        drop(self.attached);
         self.shim.remove().await?;
         Ok(outcome)
-    }
-
-    /// Copies what is left of the container's output: all of it is in the FIFOs by now. The reader
-    /// of our output may have stopped; then a signal ends the wait.
-    async fn finish_streams(&mut self, signals: &mut Signals) {
-        let Some(streams) = self.streams.take() else { return };
-        let finished = streams.finish();
-        if self.asked {
-            let _ = tokio::time::timeout(OUTPUT_TIMEOUT, finished).await;
-        } else if let Err(Interrupted(signal)) = signals.bound(finished).await {
-            self.ended_by.get_or_insert(signal);
-        }
-    }
-
-    /// Passes a signal on to the container's init. Fails if it was to end the container and the
-    /// shim does not answer.
-    ///
-    /// The kernel keeps signals from the init of a pid namespace that it has no handler for; what
-    /// they would do to any other process, end it, is done in its place.
-    async fn pass_on(&mut self, received: Received, client: &ShimClient) -> Result<(), Interrupted> {
-        let client = &client.with_timeout(SIGNAL_TIMEOUT);
-        let Received::Signal(signal) = received else {
-            if let Some(size) = self.streams.as_ref().and_then(Streams::size) {
-                resize(client, self.task.id.id(), size).await;
-            }
-            return Ok(());
-        };
-        let asked = asks_for_the_end(signal);
-        self.asked |= asked;
-        self.init.has_become_the_program().await;
-        if let Err(error) = client.kill(self.task.id.id(), signal, false).await {
-            tracing::debug!(%error, "cannot pass on signal {signal}");
-            return if asked && error.kind() == ErrorKind::Timeout { Err(Interrupted(signal)) } else { Ok(()) };
-        }
-        if ends(signal) && is_kept_from(self.init.pid(), signal) {
-            tracing::debug!("signal {signal} does not reach the container's init; killing it instead");
-            self.ended_by.get_or_insert(signal);
-            self.asked = true;
-            let _ = client.kill(self.task.id.id(), SIGKILL, false).await;
-        }
-        Ok(())
-    }
-}
-
-async fn next_event(streams: &mut Option<Streams>) -> super::streams::Event {
-    match streams {
-        Some(streams) => streams.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn resize(client: &ShimClient, id: &str, (width, height): (u32, u32)) {
-    if let Err(error) = client.resize_pty(id, width, height).await {
-        tracing::debug!(%error, "cannot set the size of the terminal");
     }
 }
 

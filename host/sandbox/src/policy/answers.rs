@@ -1,9 +1,9 @@
 //! What the policy answers, as this crate's types and in words.
 
-use dunnage_core::{BundleId, Error, ErrorKind, ShimRecords, Step, printable_line};
+use dunnage_core::{BundleId, Error, ErrorKind, ProcessParts, ShimRecords, Spec, Step, printable_line};
 use dunnage_sys::Failure;
 
-use crate::bindings::exports::dunnage::bundle::bundles as wit;
+use crate::bindings::exports::dunnage::bundle::{bundles as wit, tasks};
 use crate::errno::describe;
 
 impl From<wit::ShimRecords> for ShimRecords {
@@ -55,13 +55,16 @@ pub(super) fn identifier_error(id: &BundleId, error: wit::IdentifierError) -> Er
     Error::new(ErrorKind::InvalidIdentifier, Step::CheckIdentifiers, message)
 }
 
-pub(super) fn spec_error(error: wit::SpecError) -> Error {
+pub(super) fn spec_error(error: wit::SpecError, spec: &Spec) -> Error {
     let mut message = printable(&error.message);
     if !error.place.is_empty() && !error.message.contains(&error.place) {
         message.push_str(&format!(" at {}", printable(&error.place)));
     }
     if error.line != 0 {
         message.push_str(&format!(" (line {}, column {})", error.line, error.column));
+    }
+    if let Some(source) = spec.source() {
+        message = format!("{source}: {message}");
     }
     Error::new(ErrorKind::InvalidSpec, Step::Decide, message)
 }
@@ -95,6 +98,35 @@ fn fault_text(fault: wit::RecordFault) -> String {
         wit::RecordFault::Unreadable(code) => describe(code),
         wit::RecordFault::Malformed(text) => printable(&text),
     }
+}
+
+/// The parts of the spec that the policy has named.
+pub(super) fn process_parts(parts: tasks::ProcessParts, spec: &Spec) -> Result<ProcessParts, Error> {
+    let part = |range: Option<tasks::ByteRange>| {
+        let Some(tasks::ByteRange { offset, length }) = range else { return Ok(None) };
+        let bytes = usize::try_from(offset)
+            .ok()
+            .zip(usize::try_from(length).ok())
+            .and_then(|(offset, length)| spec.as_bytes().get(offset..offset.checked_add(length)?));
+        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let text = text.ok_or_else(|| broken("it named a part of the spec that is not there, or not text"))?;
+        Ok(Some(text.to_owned()))
+    };
+    Ok(ProcessParts {
+        user: part(parts.user)?,
+        cwd: part(parts.cwd)?,
+        env: part(parts.env)?,
+        others: [
+            ("capabilities", part(parts.capabilities)?),
+            ("rlimits", part(parts.rlimits)?),
+            ("noNewPrivileges", part(parts.no_new_privileges)?),
+            ("apparmorProfile", part(parts.apparmor_profile)?),
+            ("oomScoreAdj", part(parts.oom_score_adj)?),
+            ("selinuxLabel", part(parts.selinux_label)?),
+            ("scheduler", part(parts.scheduler)?),
+            ("ioPriority", part(parts.io_priority)?),
+        ],
+    })
 }
 
 /// The beginning of a text of the policy, as it may go to a terminal.

@@ -1,13 +1,15 @@
 //! The calls of the policy, one for each function of the contract: lend, call, take the answer
 //! apart.
 
-use dunnage_core::{Built, BundleId, Endpoint, Error, ErrorKind, Result, ShimRecords, Spec, Step, TaskSettings};
+use dunnage_core::{
+    Built, BundleId, Endpoint, Error, ErrorKind, ProcessParts, Result, ShimRecords, Spec, Step, TaskSettings,
+};
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
 use super::answers;
 use super::{Policy, call_error};
-use crate::bindings::exports::dunnage::bundle::{bundles as wit, shims};
+use crate::bindings::exports::dunnage::bundle::{bundles as wit, shims, tasks};
 use crate::filesystem::{Context, LazyDir};
 
 impl Policy {
@@ -23,7 +25,7 @@ impl Policy {
         spec.check_size(self.config.limits.spec_size)?;
         let (answer, _): (Result<u32, wit::SpecError>, _) =
             self.call(&self.exports.bundles.remapped_gid, |context| Ok((context.lend_spec(spec.clone())?,)))?;
-        let group = answer.map_err(answers::spec_error)?;
+        let group = answer.map_err(|error| answers::spec_error(error, spec))?;
         self.check_answered_group(group)?;
         Ok(group)
     }
@@ -33,7 +35,7 @@ impl Policy {
         spec.check_size(self.config.limits.spec_size)?;
         let (answer, _): (Result<wit::TaskIo, wit::SpecError>, _) =
             self.call(&self.exports.bundles.task_settings, |context| Ok((context.lend_spec(spec.clone())?,)))?;
-        let wit::TaskIo { terminal, io_uid, io_gid } = answer.map_err(answers::spec_error)?;
+        let wit::TaskIo { terminal, io_uid, io_gid } = answer.map_err(|error| answers::spec_error(error, spec))?;
         if io_uid == u32::MAX || io_gid == u32::MAX {
             return Err(answers::broken(format!(
                 "it returned user {io_uid} and group {io_gid}, but {} is not a valid id",
@@ -41,6 +43,18 @@ impl Policy {
             )));
         }
         Ok(TaskSettings::new(terminal, io_uid, io_gid))
+    }
+
+    /// `tasks.process-parts-of`.
+    pub fn process_parts(&self, spec: &Spec) -> Result<ProcessParts> {
+        let tasks = self.exports.tasks.as_ref().ok_or_else(|| {
+            let message = "this policy does not export `tasks`; bring the whole process";
+            Error::new(ErrorKind::Unsupported, Step::Decide, message)
+        })?;
+        spec.check_size(self.config.limits.spec_size)?;
+        let (answer, _): (Result<tasks::ProcessParts, wit::SpecError>, _) =
+            self.call(&tasks.process_parts_of, |context| Ok((context.lend_spec(spec.clone())?,)))?;
+        answers::process_parts(answer.map_err(|error| answers::spec_error(error, spec))?, spec)
     }
 
     /// `bundles.create`.
@@ -53,7 +67,7 @@ impl Policy {
             })?;
         let created = answer.map_err(|error| match error {
             wit::CreateError::Identifier(error) => answers::identifier_error(id, error),
-            wit::CreateError::Spec(error) => answers::spec_error(error),
+            wit::CreateError::Spec(error) => answers::spec_error(error, spec),
             wit::CreateError::Filesystem(failure) => answers::create_failure(failure, context.last_failure.as_ref()),
         })?;
         self.check_answered_group(created.remapped_gid)?;

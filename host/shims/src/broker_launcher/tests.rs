@@ -198,7 +198,7 @@ fn a_broker_that_was_not_told_how_starts_nothing() {
     bed.intend();
     let socket = listener(&bed.scratch.path().join("elsewhere/web"));
     let answer = bed.start(bed.arguments(), &socket);
-    assert_eq!(answer, Reply::Refused("does not start shims".to_owned()));
+    assert_eq!(answer, Reply::Refused("this broker does not start shims".to_owned()));
     bed.works();
 }
 

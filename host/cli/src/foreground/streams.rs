@@ -3,43 +3,63 @@
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread;
 
 use dunnage::shim::TaskStreams;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::tcgetwinsize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::input::Input;
+use super::raw_terminal::RawTerminal;
+
 /// How much is copied at a time, and how much may wait in a FIFO.
-const BUFFER: usize = 64 << 10;
+pub(super) const BUFFER: usize = 64 << 10;
 const WAITING: usize = 1 << 20;
 
 /// What happens to the streams while the container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// Our standard input has ended.
     StdinEnded,
     /// The reader of our standard output or error has gone.
     OutputBroken,
+    /// The keys that detach were pressed.
+    Detached,
 }
 
 /// Threads that copy: reading from our standard input may block for ever.
-pub(super) struct Streams {
+pub(crate) struct Streams {
     /// Ends when what copies output has.
     copying: UnboundedReceiver<Infallible>,
     /// Closed to say that nothing more will come.
     more: OwnedFd,
     events: UnboundedReceiver<Event>,
-    terminal: Option<Raw>,
+    terminal: Option<Arc<RawTerminal>>,
+    /// As long as this is open, a terminal does not hang up.
+    _input: Option<OwnedFd>,
+}
+
+/// What is copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copied {
+    /// Whether the process has a terminal.
+    pub(crate) terminal: bool,
+    /// Whether our input goes to the process.
+    pub(crate) input: bool,
 }
 
 impl Streams {
-    pub(super) fn start(ends: TaskStreams, terminal: bool) -> io::Result<Self> {
+    pub(crate) fn start(ends: TaskStreams, copied: Copied) -> io::Result<Self> {
         let (sender, events) = unbounded_channel();
         let (last, more) = pipe_with(PipeFlags::CLOEXEC)?;
-        let raw = if terminal { Raw::set() } else { None };
+        let terminal = copied.terminal.then(|| Arc::new(RawTerminal::default()));
+        if let Some(terminal) = terminal.as_ref().filter(|_| copied.input) {
+            terminal.set();
+        }
         let (copies, copying) = unbounded_channel();
         let TaskStreams { stdin, stdout, stderr, .. } = ends;
         for (fifo, to_stdout) in std::iter::once((stdout, true)).chain(stderr.map(|stderr| (stderr, false))) {
@@ -57,20 +77,34 @@ impl Streams {
                 copy_output(&fifo, &target, &last, &sender);
             })?;
         }
-        on_thread(move || copy_input(&stdin, &sender))?;
-        Ok(Self { copying, more, events, terminal: raw })
+        let mut held = None;
+        if copied.input {
+            if copied.terminal {
+                held = Some(stdin.try_clone()?);
+            }
+            let input = Input { fifo: stdin, terminal: terminal.clone(), detaches: false, events: sender };
+            on_thread(move || input.copy())?;
+        }
+        Ok(Self { copying, more, events, terminal, _input: held })
     }
 
     /// Waits for the next event; there may never be one.
-    pub(super) async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         match self.events.recv().await {
             Some(event) => event,
             None => std::future::pending().await,
         }
     }
 
+    /// We have been continued, perhaps in the foreground: the shell may have set the terminal.
+    pub(crate) fn continued(&self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.set();
+        }
+    }
+
     /// The size of our terminal, if the container has one.
-    pub(super) fn size(&self) -> Option<(u32, u32)> {
+    pub(crate) fn size(&self) -> Option<(u32, u32)> {
         self.terminal.as_ref()?;
         tcgetwinsize(io::stdout())
             .or_else(|_| tcgetwinsize(io::stdin()))
@@ -79,7 +113,7 @@ impl Streams {
     }
 
     /// Copies what is left of the container's output.
-    pub(super) async fn finish(self) {
+    pub(crate) async fn finish(self) {
         let Self { more, mut copying, terminal: _until_the_end, .. } = self;
         drop(more);
         while copying.recv().await.is_some() {}
@@ -122,28 +156,8 @@ fn wait_for(fifo: &OwnedFd, last: &OwnedFd) -> bool {
     }
 }
 
-fn copy_input(fifo: &OwnedFd, events: &UnboundedSender<Event>) {
-    let mut buffer = vec![0_u8; BUFFER];
-    loop {
-        match rustix::io::read(io::stdin(), &mut *buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                if write_all(fifo.as_fd(), buffer.get(..count).unwrap_or_default()).is_err() {
-                    break;
-                }
-            }
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let _ = poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], None);
-            }
-            Err(_) => break,
-        }
-    }
-    let _ = events.send(Event::StdinEnded);
-}
-
 /// Writes everything, also to what does not block.
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
+pub(super) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(to, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
@@ -155,27 +169,4 @@ fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Our terminal in raw mode, until this is dropped: the container's own terminal does the rest.
-struct Raw(Termios);
-
-impl Raw {
-    fn set() -> Option<Self> {
-        let stdin = io::stdin();
-        if !isatty(&stdin) {
-            return None;
-        }
-        let before = tcgetattr(&stdin).ok()?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Flush, &raw).ok()?;
-        Some(Self(before))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
-    }
 }

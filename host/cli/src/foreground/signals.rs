@@ -8,7 +8,7 @@ use futures::future::{FutureExt as _, select_all};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signal of a broken pipe.
-pub(super) const PIPE: u32 = 13;
+pub(crate) const PIPE: u32 = 13;
 /// How long a step may take to finish once a signal has come: half a step is harder to take back.
 const SIGNAL_GRACE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -21,43 +21,47 @@ fn passed_on() -> impl Iterator<Item = i32> {
 /// A signal that came before the container was running, or that could not be passed on to it.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("interrupted by signal {0}")]
-pub(super) struct Interrupted(pub(super) u32);
+pub(crate) struct Interrupted(pub(crate) u32);
 
 impl Interrupted {
-    pub(super) fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(u8::MAX)
     }
 }
 
 /// What has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Received {
+pub(crate) enum Received {
     /// A signal to pass on.
     Signal(u32),
     /// The size of our terminal has changed.
     Resized,
+    /// We were stopped, and go on.
+    Continued,
 }
 
 /// The signals of this process, caught from now on.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     passed_on: Vec<(u32, Signal)>,
     resized: Signal,
+    continued: Signal,
     /// Came before they could be passed on.
     waiting: VecDeque<Received>,
 }
 
 impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let caught = |number: i32| Ok((number.unsigned_abs(), signal(SignalKind::from_raw(number))?));
         Ok(Self {
             passed_on: passed_on().map(caught).collect::<std::io::Result<_>>()?,
             resized: signal(SignalKind::window_change())?,
+            continued: signal(SignalKind::from_raw(libc::SIGCONT))?,
             waiting: VecDeque::new(),
         })
     }
 
     /// Fails if a signal has come.
-    pub(super) fn check(&mut self) -> Result<(), Interrupted> {
+    pub(crate) fn check(&mut self) -> Result<(), Interrupted> {
         for (number, signal) in &mut self.passed_on {
             if signal.recv().now_or_never().flatten().is_some() {
                 return Err(Interrupted(*number));
@@ -68,7 +72,7 @@ impl Signals {
 
     /// Does a step that a signal interrupts. The step may finish all the same if it is quick; a
     /// second signal does not even wait for that.
-    pub(super) async fn interrupt<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+    pub(crate) async fn interrupt<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
         let mut step = std::pin::pin!(step);
         let signal = tokio::select! {
             done = &mut step => return Ok(done),
@@ -83,7 +87,7 @@ impl Signals {
 
     /// Does the step that has the container run: it may run before the step has finished, so what
     /// comes meanwhile waits to be passed on. It does not wait for long.
-    pub(super) async fn keep<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+    pub(crate) async fn keep<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
         let mut step = std::pin::pin!(step);
         let signal = loop {
             let received = tokio::select! {
@@ -101,7 +105,7 @@ impl Signals {
 
     /// Does a step that comes after the container's end, for which signals do not matter any more;
     /// one that asks for the end only keeps it from taking for ever.
-    pub(super) async fn bound<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
+    pub(crate) async fn bound<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Interrupted> {
         let mut step = std::pin::pin!(step);
         let signal = loop {
             tokio::select! {
@@ -115,7 +119,7 @@ impl Signals {
     }
 
     /// Waits for the next one that is passed on.
-    pub(super) async fn next_signal(&mut self) -> u32 {
+    pub(crate) async fn next_signal(&mut self) -> u32 {
         loop {
             if let Received::Signal(signal) = self.next().await {
                 return signal;
@@ -124,7 +128,7 @@ impl Signals {
     }
 
     /// The next one, of those that wait or that are still to come.
-    pub(super) async fn next(&mut self) -> Received {
+    pub(crate) async fn next(&mut self) -> Received {
         match self.waiting.pop_front() {
             Some(received) => received,
             None => self.receive().await,
@@ -143,24 +147,28 @@ impl Signals {
             self.resized.recv().await;
             Received::Resized
         };
-        let all = passed_on.chain(std::iter::once(resized.boxed_local()));
+        let continued = async {
+            self.continued.recv().await;
+            Received::Continued
+        };
+        let all = passed_on.chain([resized.boxed_local(), continued.boxed_local()]);
         select_all(all).await.0
     }
 }
 
 /// Whether a signal is meant to end a process that does nothing about it.
-pub(super) fn ends(signal: u32) -> bool {
+pub(crate) fn ends(signal: u32) -> bool {
     signal == PIPE || passed_on().any(|passed_on| passed_on.unsigned_abs() == signal)
 }
 
 /// Whether a signal is a request to end a program.
-pub(super) fn asks_for_the_end(signal: u32) -> bool {
+pub(crate) fn asks_for_the_end(signal: u32) -> bool {
     [PIPE, libc::SIGHUP.unsigned_abs(), libc::SIGINT.unsigned_abs(), libc::SIGQUIT.unsigned_abs()].contains(&signal)
         || signal == libc::SIGTERM.unsigned_abs()
 }
 
 /// A container's init before its program runs: runc's own code, which swallows signals.
-pub(super) struct Init {
+pub(crate) struct Init {
     pid: u32,
     /// What runs in it, by name: a process that has confined itself cannot find out which file it
     /// is.
@@ -173,16 +181,16 @@ impl Init {
     const ROUNDS: u32 = 1000;
 
     /// The init of a container that has been created and not started.
-    pub(super) fn created(pid: u32) -> Self {
+    pub(crate) fn created(pid: u32) -> Self {
         Self { pid, runs: program_name(pid) }
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Waits until the container's program has taken the place of runc's.
-    pub(super) async fn has_become_the_program(&mut self) {
+    pub(crate) async fn has_become_the_program(&mut self) {
         for _ in 0..Self::ROUNDS {
             if self.runs.is_none() || program_name(self.pid) != self.runs {
                 break;

@@ -1,0 +1,97 @@
+//! Writing the record.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use dunnage_sys::{Directory, Name};
+use rustix::io::Errno;
+
+use crate::line::{Line, LogStream, time_text};
+
+/// The longest text of a line: what Kubernetes' own readers expect.
+const MAX_TEXT: usize = 16 << 10;
+const MODE: u32 = 0o640;
+
+/// Writes what a container says to a file, and keeps the one before it.
+///
+/// What cannot be written is lost: a container must be drained all the same, or it blocks.
+#[derive(Debug)]
+pub struct LogWriter {
+    directory: Arc<Directory>,
+    name: Name,
+    older: Name,
+    max_size: u64,
+    file: Option<File>,
+    size: u64,
+    buffer: Vec<u8>,
+    is_complaining: bool,
+}
+
+impl LogWriter {
+    /// A record in a directory. The file of an earlier container of that name becomes the older one.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, name: Name, older: Name, max_size: u64) -> Self {
+        Self { directory, name, older, max_size, file: None, size: 0, buffer: Vec::new(), is_complaining: false }
+    }
+
+    /// Makes the file, so that a reader finds it before anything was written.
+    pub fn begin(&mut self) {
+        let begun = match self.directory.replace(&self.name, &self.older) {
+            Err(failure) if failure.errno() != Errno::NOENT => Err(failure),
+            _ => self.directory.open_new_file(&self.name, MODE),
+        };
+        self.size = 0;
+        match begun {
+            Ok(file) => self.file = Some(File::from(file)),
+            Err(failure) => {
+                self.file = None;
+                self.complain(&failure);
+            }
+        }
+    }
+
+    /// Records what was read from a stream of the container.
+    pub fn write(&mut self, stream: LogStream, bytes: &[u8]) {
+        let time = time_text(SystemTime::now());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = rest.iter().take(MAX_TEXT).position(|byte| *byte == b'\n');
+            let length = end.unwrap_or_else(|| rest.len().min(MAX_TEXT));
+            let (text, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            Line::write(&mut self.buffer, &time, stream, end.is_some(), text);
+            rest = if end.is_some() { after.get(1..).unwrap_or_default() } else { after };
+            // Lines stay together, so that a file never begins in the middle of one.
+            if self.buffer.len() as u64 + self.size >= self.max_size {
+                self.flush();
+                self.file = None;
+            }
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        if self.file.is_none() {
+            self.begin();
+        }
+        if let Some(file) = &mut self.file {
+            match file.write_all(&self.buffer) {
+                Ok(()) => self.is_complaining = false,
+                Err(error) => {
+                    let failure = error.to_string();
+                    self.complain(&failure);
+                }
+            }
+            self.size += self.buffer.len() as u64;
+        }
+        self.buffer.clear();
+    }
+
+    /// Once, until it works again: a full disk would otherwise fill the log of the log.
+    fn complain(&mut self, why: &dyn std::fmt::Display) {
+        if !std::mem::replace(&mut self.is_complaining, true) {
+            tracing::warn!(directory = %self.directory.path().display(), "cannot keep what a container says: {why}");
+        }
+    }
+}
