@@ -40,7 +40,8 @@ const HARMLESS: [&str; 4] = ["io", "event", "pipe", "termios"];
 const ALLOWED: [(&str, &[&str]); 10] = [
     ("broker", &["process::Pid", "process::Signal"]),
     ("bundles", &["process::Signal", "thread::sched_getaffinity"]),
-    ("cli", &[]),
+    // Whether a terminal is ours.
+    ("cli", &["process::getpgrp"]),
     // Giving rights up is what it is for.
     ("confine", &["thread::CapabilitySet", "thread::CapabilitySets", "thread::capabilities"]),
     ("confine", &["thread::clear_ambient_capability_set", "thread::remove_capability_from_bounding_set"]),

@@ -47,7 +47,7 @@ fn privileged_standard_input_can_be_opened_again() {
         }
         // Closed: what the shell says instead.
         let command = node.command(Base::Plain, "closed", &["/bin/sh", "-c", READERS[0]], &["--rm"]);
-        let mut shell = Command::new("sh");
+        let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "exec \"$@\" <&-", "sh"]).arg(command.get_program()).args(command.get_args());
         shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         run(&mut shell, []).expect(0);
@@ -112,8 +112,8 @@ fn at_a_terminal(command: &Command, script: &str, awaited: &str, typed: &str) ->
     unlockpt(&ours).expect("unlockpt");
     let path = ptsname(&ours, Vec::new()).expect("its name");
     let theirs = File::options().read(true).write(true).open(path.to_str().expect("UTF-8")).expect("the terminal");
-    let mut shell = Command::new("setsid");
-    shell.args(["--ctty", "--wait", "bash", "-m", "-c", script, "bash"]);
+    let mut shell = Command::new("/usr/bin/setsid");
+    shell.args(["--ctty", "--wait", "/bin/bash", "-m", "-c", script, "bash"]);
     shell.arg(command.get_program()).args(command.get_args());
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let end = |file: &File| Stdio::from(file.try_clone().expect("a copy"));
@@ -161,10 +161,10 @@ fn privileged_a_background_job_runs_and_reads_in_the_foreground() {
             let spec =
                 node.spec(Base::Plain, "job", &["/bin/sh", "-c", "echo ready; read line; echo got $line"], terminal);
             let command = node.command_of(Base::Plain, "job", &spec, &["--rm"]);
-            let script = "\"$@\" & sleep 2; fg %1; echo code $?";
+            let script = "\"$@\" & /bin/sleep 2; fg %1; echo code $?";
             let shown = at_a_terminal(&command, script, "ready", "hello\n");
             assert!(shown.contains("got hello") && shown.contains("code 0"), "{terminal}: {shown}");
-            let script = "\"$@\" & sleep 2; kill %1; wait $!; echo code $?";
+            let script = "\"$@\" & /bin/sleep 2; kill %1; wait $!; echo code $?";
             let shown = at_a_terminal(&command, script, "", "");
             assert!(shown.contains("code 143"), "{terminal}: {shown}");
         }

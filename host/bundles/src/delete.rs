@@ -223,7 +223,11 @@ impl Target {
     /// Refuses to delete under a running shim or container, or ends them with `force`; returns
     /// whether it did.
     fn end_shim(&self, node: &Node, id: &BundleId, shim: &FoundShim, force: bool) -> Result<bool> {
-        terminate::end(&node.privileged, id, &self.bundle, shim.pid, shim.record.as_ref(), force)
+        let is_attended = || match RecordDir::open(&node.layout, id)? {
+            Some(records) => Ok(records.lock()?.is_none()),
+            None => Ok(false),
+        };
+        terminate::end(&node.privileged, id, &self.bundle, shim.pid, shim.record.as_ref(), force, is_attended)
     }
 
     /// Takes the bundle's name away: the commit of `delete`. The new name is unique, so that a

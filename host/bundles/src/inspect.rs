@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dunnage_broker::Privileged;
-use dunnage_core::{AtStep, Bundle, BundleId, Error, ErrorKind, Result, Spec, Step, names};
+use dunnage_core::{AtStep, Bundle, BundleId, Error, ErrorKind, Incarnation, Result, Spec, Step, names};
 use dunnage_sandbox::{Access, LazyDir};
 use dunnage_store::{LockWait, ShimRecord, check_owner, names_of};
 use dunnage_sys::{Crossing, Directory, DirectoryEntry, FileKind, Name, ProcessHandle};
@@ -78,6 +78,16 @@ pub fn read_spec(node: &Arc<Node>, id: &BundleId, limit: u64) -> Result<Spec> {
     let bundle = open_bundle(node, id)?;
     let bytes = bundle.read_file(&names::CONFIG, limit).at_step(Step::ReadSpec)?;
     Ok(Spec::new(bytes))
+}
+
+/// Which bundle has an id now.
+///
+/// # Errors
+///
+/// [`ErrorKind::NotFound`] if none has.
+pub fn incarnation(node: &Node, id: &BundleId) -> Result<Incarnation> {
+    let bundle = open_bundle(node, id)?;
+    bundle.metadata().map(|found| Incarnation::of(&found)).at_step(Step::OpenBundle)
 }
 
 /// The work directory of a bundle, for reading; `None` if it is not there.

@@ -27,7 +27,8 @@ pub use self::container_end::ContainerEnd;
 pub use self::create::{Created, create};
 pub use self::delete::{Deletion, delete, end_container};
 pub use self::inspect::{
-    Inspection, Scope, find_shim, inspect, lend_to_read, list, load, open_bundle, read_spec, work_dir_to_read,
+    Inspection, Scope, find_shim, incarnation, inspect, lend_to_read, list, load, open_bundle, read_spec,
+    work_dir_to_read,
 };
 pub use self::listing::{Listed, Listing};
 pub use self::node::{Node, NodeConfig};

@@ -17,7 +17,8 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 const LEFTOVER_END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Refuses if a shim or a container of the bundle is running, or ends them; whether there was
-/// something to end.
+/// something to end. A shim whose container has ended is no reason to refuse, unless `is_attended` says
+/// that a command waits for it.
 ///
 /// The container is ended before the shim: an ending shim takes a runc that it has started with it,
 /// which then leaves cgroups that nothing finds.
@@ -28,16 +29,24 @@ pub(super) fn end(
     pid: Option<u32>,
     record: Option<&ShimRecord>,
     force: bool,
+    is_attended: impl FnOnce() -> Result<bool>,
 ) -> Result<bool> {
     let busy = |message: String| {
         let message = format!("{message}; stop it, or force the deletion");
         Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(bundle.path()))
     };
     let shims = find_shims(privileged, bundle, pid, record)?;
+    let container = Container::of(privileged, id, record);
     if let Some(shim) = shims.first()
         && !force
     {
-        return busy(format!("the shim of the bundle is still running (pid {})", shim.pid()));
+        // With its container nothing is lost, unless a command is waiting for just that.
+        match container.state(bundle)? {
+            Some(state) if state.is_running() => return busy(state.in_words()),
+            Some(_) if is_attended()? => return busy("a command is still attached to the container".to_owned()),
+            Some(_) => {}
+            None => return busy(format!("the shim of the bundle is still running (pid {})", shim.pid())),
+        }
     }
     // What a shim was doing when it died may go on without it: runc may be making a container.
     let others = || match record {
@@ -47,6 +56,7 @@ pub(super) fn end(
     let left = others()?;
     if let Some(process) = left.first()
         && !force
+        && shims.is_empty()
     {
         return busy(format!("a process of the bundle's shim is still running (pid {})", process.pid()));
     }
@@ -54,7 +64,6 @@ pub(super) fn end(
     for process in left.iter().filter(|process| shims.iter().all(|shim| shim.pid() != process.pid())) {
         process.has_ended(deadline.saturating_duration_since(Instant::now())).at_step(Step::EndShim)?;
     }
-    let container = Container::of(privileged, id, record);
     let mut ended = delete_container(&container, bundle, force)?;
     for shim in shims.iter().chain(&others()?) {
         kill(shim, record, bundle)?;
@@ -68,10 +77,7 @@ pub(super) fn end(
 fn delete_container(container: &Container, bundle: &Directory, force: bool) -> Result<bool> {
     let Some(state) = container.state(bundle)? else { return Ok(false) };
     if !force && state.is_running() {
-        let message = format!(
-            "the container of the bundle is still {} (pid {}); stop it, or force the deletion",
-            state.status, state.pid
-        );
+        let message = format!("{}; stop it, or force the deletion", state.in_words());
         return Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(bundle.path()));
     }
     container.delete(bundle)?;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::confine::{Profile, confine, confine_beside_broker};
 use super::failure::usage;
-use super::options::{Global, Input};
+use super::options::Global;
 use super::output::pairs;
 
 /// Measure performance on this machine
@@ -94,7 +94,7 @@ impl Bench {
         if options.jobs > options.count {
             return Err(usage("there are more jobs than operations"));
         }
-        let spec = Input::open(&options.spec).map_err(|error| error.with_operation("bench"))?;
+        let spec = global.open_spec(&options.spec).map_err(|error| error.with_operation("bench"))?;
         // As `create`, `delete` and `gid` are.
         let broker = if operation == "cycle" {
             confine_beside_broker(global, &Profile::CYCLING)?

@@ -1,18 +1,19 @@
 //! `create`, `delete`, `list`, `inspect`, `gid`.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
-use dunnage::shim::TaskStatus;
-use dunnage::{Dunnage, Listed, Listing, Scope};
+use dunnage::shim::{TaskInfo, TaskStatus};
+use dunnage::{BundleId, Dunnage, ErrorKind, Listed, Listing, Scope, Step};
 use serde::Serialize;
 
 use super::confine::{Profile, confine, confine_beside_broker};
 use super::failure::{Failed, exit_code, report};
-use super::options::{Global, Input};
+use super::options::Global;
 use super::output::pairs;
 use super::shim::block_on;
+use super::times::{age, time};
 
 /// Create a bundle from an OCI spec
 #[derive(Args)]
@@ -41,13 +42,14 @@ impl Create {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = global.id(&self.id);
         let operation = format!("create {id}");
-        let spec = Input::open(&self.spec).map_err(|error| error.with_operation(&operation))?;
+        let spec = global.open_spec(&self.spec).map_err(|error| error.with_operation(&operation))?;
         confine(global, &Profile::CREATING);
         let spec = spec.read().map_err(|error| error.with_operation(&operation))?;
         let dunnage = global.dunnage()?;
         // Everything that can be refused without a trace comes first.
         let shim_address = dunnage.shim_address(&id).map_err(|error| error.with_operation(&operation))?;
         let created = dunnage.create(&id, &spec)?;
+        super::reach::warn(created.bundle.path(), created.remapped_gid, &shim_address);
         let result = Created {
             namespace: global.namespace.clone(),
             id: self.id,
@@ -82,6 +84,12 @@ pub(super) struct Delete {
     /// Ids of the containers
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
+    /// Fail (exit code 5) if there is no such bundle
+    #[arg(long)]
+    must_exist: bool,
+    /// Say nothing if there is no such bundle
+    #[arg(long, conflicts_with = "must_exist")]
+    ignore_missing: bool,
     /// Kill a shim that is still running
     #[arg(long)]
     force: bool,
@@ -105,6 +113,13 @@ impl Delete {
                     }
                     if deletion.deleted {
                         result.deleted.push(id);
+                    } else if self.must_exist {
+                        let error = missing(global, &id).into();
+                        report(&error, global.output);
+                        code.get_or_insert(exit_code(&error));
+                    } else if !self.ignore_missing {
+                        // Not an error: of several callers one deletes it, and all get what they want.
+                        tracing::warn!("{}", missing(global, &id));
                     }
                 }
                 // The others are deleted all the same; the first failure decides the exit code.
@@ -118,6 +133,11 @@ impl Delete {
         global.output.print(&result, |result| result.deleted.join("\n"))?;
         code.map_or(Ok(()), |code| Err(Failed::reported(code).into()))
     }
+}
+
+fn missing(global: &Global, id: &str) -> Failed {
+    let id = global.id(id);
+    Failed::of(&format!("delete {id}"), ErrorKind::NotFound, Step::OpenBundle, "there is no such bundle")
 }
 
 /// List bundles
@@ -144,6 +164,8 @@ struct Item {
     mode: String,
     gid: u32,
     created: String,
+    #[serde(skip)]
+    age: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
 }
@@ -158,6 +180,7 @@ impl From<&Listed> for Item {
             mode: format!("{:04o}", listed.mode),
             gid: listed.gid,
             created: time(listed.created),
+            age: age(listed.created),
             status: None,
         }
     }
@@ -179,7 +202,7 @@ impl List {
             let statuses = statuses.iter().map(|status| Some(status.as_str())).chain(std::iter::repeat(None));
             listing.iter().zip(statuses).map(|(listed, status)| Item { status, ..Item::from(&listed) })
         };
-        let headings = ["NAMESPACE", "ID", "MODE", "GID", "CREATED", "BUNDLE", "STATUS"];
+        let headings = ["NAMESPACE", "ID", "MODE", "GID", "AGE", "BUNDLE", "STATUS"];
         // The last column is empty without a status, and so is its heading.
         let headings = headings.map(|heading| if heading == "STATUS" && !self.status { "" } else { heading });
         Ok(global.output.print_each(items, headings, Item::row)?)
@@ -193,7 +216,7 @@ impl Item {
             self.id.clone(),
             self.mode.clone(),
             self.gid.to_string(),
-            self.created.clone(),
+            self.age.clone(),
             self.bundle.display().to_string(),
             self.status.unwrap_or_default().to_owned(),
         ]
@@ -226,24 +249,45 @@ struct Inspected {
     #[serde(skip_serializing_if = "Option::is_none")]
     shim_pid_error: Option<String>,
     shim_alive: Option<bool>,
+    /// The host's id of the container's init, as long as that runs.
+    pid: Option<u32>,
+    exit_code: Option<u32>,
+    started: Option<String>,
+    ended: Option<String>,
 }
 
 impl Inspect {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let broker = confine_beside_broker(global, &Profile::INSPECTING)?;
-        let found = global.dunnage_beside(broker.as_ref())?.inspect(&global.id(&self.id))?;
+        let broker = confine_beside_broker(global, &Profile::ASKING)?;
+        let dunnage = global.dunnage_beside(broker.as_ref())?;
+        let id = global.id(&self.id);
+        let found = dunnage.inspect(&id)?;
+        let (status, task) = container(&dunnage, &id);
+        let runs = matches!(status, TaskStatus::Created | TaskStatus::Running | TaskStatus::Paused);
         let (address, address_error) = split(found.address);
         let (shim_pid, shim_pid_error) = split(found.shim_pid);
         let result = Inspected {
-            item: Item::from(&found.listed),
+            item: Item { status: Some(status.as_str()), ..Item::from(&found.listed) },
             address,
             address_error,
             shim_pid,
             shim_pid_error,
             shim_alive: found.shim_alive,
+            pid: task.pid.filter(|_| runs),
+            exit_code: task.exit_status,
+            started: task.started.map(time),
+            ended: task.ended.map(time),
         };
-        Ok(global.output.print(&result, table)?)
+        Ok(global.output.show(&result, table)?)
     }
+}
+
+/// What the container of a bundle is doing, and what is on record about it; as much as can be found out.
+fn container(dunnage: &Dunnage, id: &BundleId) -> (TaskStatus, TaskInfo) {
+    let unknown = |error: &dyn std::fmt::Display| tracing::debug!(%error, "cannot look at the container of {id}");
+    let status = block_on(async { Ok(dunnage.task_status(id).await?) });
+    let status = status.inspect_err(|error| unknown(error)).unwrap_or(TaskStatus::Unknown);
+    (status, dunnage.task_info(id).inspect_err(|error| unknown(error)).unwrap_or_default())
 }
 
 fn table(found: &Inspected) -> String {
@@ -257,9 +301,15 @@ fn table(found: &Inspected) -> String {
         Some(false) => " (gone)",
         None => "",
     };
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     pairs(&[
         ("namespace", found.item.namespace.clone()),
         ("id", found.item.id.clone()),
+        ("status", found.item.status.unwrap_or_default().to_owned()),
+        ("pid", or_dash(&found.pid.map(|pid| pid.to_string()))),
+        ("exit code", or_dash(&found.exit_code.map(|code| code.to_string()))),
+        ("started", or_dash(&found.started)),
+        ("ended", or_dash(&found.ended)),
         ("bundle", found.item.bundle.display().to_string()),
         ("work dir", found.item.work_dir.display().to_string()),
         ("mode", found.item.mode.clone()),
@@ -292,19 +342,10 @@ impl Gid {
         struct RemappedGid {
             remapped_gid: u32,
         }
-        let spec = Input::open(&self.spec).map_err(|error| error.with_operation("gid"))?;
+        let spec = global.open_spec(&self.spec).map_err(|error| error.with_operation("gid"))?;
         confine(global, &Profile::NOTHING);
         let spec = spec.read().map_err(|error| error.with_operation("gid"))?;
         let remapped_gid = global.dunnage()?.remapped_gid(&spec)?;
-        Ok(global.output.print(&RemappedGid { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
+        Ok(global.output.show(&RemappedGid { remapped_gid }, |answer| answer.remapped_gid.to_string())?)
     }
-}
-
-/// A time as RFC 3339 has it, in UTC, to the second.
-fn time(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        .map_or_else(String::new, |time| time.to_string())
 }

@@ -3,18 +3,18 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Args;
 use dunnage::events::{Event, EventStream, MAX_EVENT_SIZE};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confine::{Profile, confine};
 use super::failure::Failed;
 use super::options::Global;
-use super::output::write_all;
+use super::output::{Reader, write_to_reader};
+use super::times::since;
 
 /// How long it may take until `--follow` notices that it is to end.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
@@ -25,13 +25,21 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
     after_help = "Shows the recorded events of the namespace (option -n), oldest first. The latest mebibyte of events\n\
     is kept; older events are dropped sooner or later.\n\n\
     Keys: topic, namespace, container_id, id, pid, exit_status, time. An event of an unknown type has\n\
-    its type, and null for what is unknown.\n\n\
-    Example:\n  dunnage events --follow -A"
+    its type, and null for what is unknown. Topics: /tasks/create, start, exec-added, exec-started, paused,\n\
+    resumed, oom, exit, delete; a filter takes the last part alone.\n\n\
+    Example:\n  dunnage events --follow -A\n  dunnage events --since 1h --filter topic=exit"
 )]
 pub(super) struct Events {
     /// Keep showing new events until SIGINT or SIGTERM, or until the reader of the output is gone
     #[arg(short, long)]
     follow: bool,
+    /// Only what happened since a time (2026-01-31T12:00:00Z) or in the last while (90s, 10m); without it,
+    /// --follow starts now
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<SystemTime>,
+    /// Only events of which this holds, such as topic=exit or container_id=web-1; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = Filter::parse)]
+    filter: Vec<Filter>,
     /// Show the events of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
@@ -40,22 +48,28 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         confine(global, if self.follow { &Profile::FOLLOWING } else { &Profile::READING });
-        let wanted = |event: &Event| self.all_namespaces || event.namespace == global.namespace;
+        let wanted = |event: &Event| {
+            (self.all_namespaces || event.namespace == global.namespace)
+                && self.since.is_none_or(|since| event.time >= since)
+                && self.filter.iter().all(|filter| filter.holds(event))
+        };
         if self.follow {
-            return follow(dunnage::events::follow(&global.state)?, wanted);
+            let events = dunnage::events::follow(&global.state)?;
+            return follow(if self.since.is_some() { events } else { events.from_now()? }, wanted);
         }
         let mut lines = Vec::new();
         for event in dunnage::events::read(&global.state)?.iter().filter(|event| wanted(event)) {
             lines.extend(line(event)?);
         }
-        Ok(write_all(&lines)?)
+        Ok(write_to_reader(&lines)?)
     }
 }
 
 fn follow(mut events: EventStream, wanted: impl Fn(&Event) -> bool) -> anyhow::Result<()> {
     let ended = note_signals()?;
     let mut output = std::io::stdout().lock();
-    while !ended.load(Ordering::Relaxed) && is_read(&output) {
+    let reader = Reader::of_stdout();
+    while !ended.load(Ordering::Relaxed) && reader.is_there() {
         let Some(event) = events.next_within(FOLLOW_INTERVAL)?.filter(&wanted) else { continue };
         match output.write_all(&line(&event)?).and_then(|()| output.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
@@ -71,11 +85,34 @@ fn line(event: &Event) -> anyhow::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Whether a process has the other end of a pipe open.
-fn is_read(output: &impl std::os::fd::AsFd) -> bool {
-    let mut output = [PollFd::new(output, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut output, Some(&now)).is_err() || !output.iter().any(|output| output.revents().contains(PollFlags::ERR))
+/// What an event must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Filter {
+    key: &'static str,
+    value: String,
+}
+
+impl Filter {
+    const KEYS: [&str; 6] = ["topic", "namespace", "container_id", "id", "pid", "exit_status"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
+        let known = Self::KEYS.into_iter().find(|known| *known == key);
+        let key = known.ok_or_else(|| format!("{key:?} is not a key; use one of {}", Self::KEYS.join(", ")))?;
+        Ok(Self { key, value: value.to_owned() })
+    }
+
+    fn holds(&self, event: &Event) -> bool {
+        let number = |number: Option<u32>| number.is_some_and(|number| number.to_string() == self.value);
+        match self.key {
+            "topic" => event.topic == self.value || event.topic.strip_prefix("/tasks/") == Some(&self.value),
+            "namespace" => event.namespace == self.value,
+            "container_id" => event.container_id.as_deref() == Some(&self.value),
+            "id" => event.id.as_deref() == Some(&self.value),
+            "pid" => number(event.pid),
+            _ => number(event.exit_status),
+        }
+    }
 }
 
 /// Takes SIGINT and SIGTERM from now on; the answer says whether one has come.

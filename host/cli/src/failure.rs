@@ -53,6 +53,17 @@ impl Failed {
         Self::new(ErrorKind::Unsupported.as_str(), Step::StartShim.as_str(), message, 1)
     }
 
+    /// Something that has a kind and a step of the library's.
+    pub(super) fn of(operation: &str, kind: ErrorKind, step: Step, message: impl Into<String>) -> Self {
+        let message = Self::new(kind.as_str(), step.as_str(), message, code_of(kind));
+        Self { operation: operation.to_owned(), ..message }
+    }
+
+    /// A container is not running.
+    pub(super) fn not_running(operation: &str, message: impl Into<String>) -> Self {
+        Self::of(operation, ErrorKind::NotRunning, Step::CallShim, message)
+    }
+
     /// A container does not run, for a reason that has no step of its own.
     pub(super) fn running(operation: &str, error: &anyhow::Error) -> Self {
         let (kind, step) = (ErrorKind::Shim.as_str(), Step::RunTask.as_str());
@@ -95,7 +106,7 @@ fn code_of(kind: ErrorKind) -> u8 {
         ErrorKind::InvalidConfig => 2,
         ErrorKind::Exists => 4,
         ErrorKind::NotFound | ErrorKind::NoAddress => 5,
-        ErrorKind::Mounted | ErrorKind::ShimAlive | ErrorKind::Locked => 6,
+        ErrorKind::Mounted | ErrorKind::ShimAlive | ErrorKind::Locked | ErrorKind::NotRunning => 6,
         ErrorKind::PolicyRejected | ErrorKind::PolicyTrapped | ErrorKind::PolicyLimit | ErrorKind::PolicyBroken => 7,
         ErrorKind::BadRecord
         | ErrorKind::Filesystem
@@ -128,13 +139,22 @@ pub(super) fn report(error: &anyhow::Error, output: Output) -> ExitCode {
 pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
     let text = error.render();
     if !error.use_stderr() {
-        return match super::output::write_all(text.to_string().as_bytes()) {
+        return match super::output::write_to_reader(text.to_string().as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failed) => report(&failed.into(), Output::Table),
         };
     }
     let text = text.to_string();
     let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    // clap's line of usage lists what the environment sets as missing.
+    let message = match message.split_once("\n\nUsage: ") {
+        Some((message, rest)) => {
+            let words = rest.split_ascii_whitespace().take_while(|word| !word.starts_with(['-', '<', '[']));
+            format!("{message}\n\nFor more, try: {} --help", words.collect::<Vec<_>>().join(" "))
+        }
+        None => message.to_owned(),
+    };
+    let message = message.as_str();
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         complain(message);
     } else {

@@ -18,6 +18,8 @@ pub(crate) use self::streams::{Copied, Streams};
 
 /// The signal that cannot be ignored.
 const SIGKILL: u32 = 9;
+/// A terminal that is closed, and a request to end: SIGHUP, SIGTERM.
+const LEAVING: [u32; 2] = [1, 15];
 /// How long a shim may take to pass a signal on. One that takes longer is taken for stuck.
 const SIGNAL_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the rest of the output of a process may take that was asked to end.
@@ -35,6 +37,8 @@ pub(crate) struct Attached<'a> {
     ended_by: Option<u32>,
     /// Whether the process was asked to end.
     asked: bool,
+    /// Whether a signal that is meant to end us leaves the process to itself.
+    can_leave: bool,
 }
 
 /// Why the wait for a process is over.
@@ -48,7 +52,12 @@ pub(crate) enum Over {
 
 impl<'a> Attached<'a> {
     pub(crate) fn new(client: &ShimClient, process: &'a str, streams: Option<Streams>, init: Option<Init>) -> Self {
-        Self { client: client.clone(), process, streams, init, ended_by: None, asked: false }
+        Self { client: client.clone(), process, streams, init, ended_by: None, asked: false, can_leave: false }
+    }
+
+    /// The same for a process that was there before us, and goes on without us.
+    pub(crate) fn that_goes_on(self) -> Self {
+        Self { can_leave: true, ..self }
     }
 
     /// Waits for the process to end, passing on what we are sent meanwhile.
@@ -59,7 +68,10 @@ impl<'a> Attached<'a> {
         loop {
             tokio::select! {
                 ended = &mut wait => return Ok(Over::Ended(ended?.exit_status)),
-                received = signals.next() => self.pass_on(received).await?,
+                received = signals.next() => match received {
+                    Received::Signal(signal) if self.can_leave && LEAVING.contains(&signal) => return Ok(Over::Detached),
+                    received => self.pass_on(received).await?,
+                },
                 event = next_event(&mut self.streams) => match event {
                     Event::StdinEnded => {
                         // The process may have ended meanwhile.

@@ -4,6 +4,7 @@
 mod bench;
 mod bundles;
 mod confine;
+mod doctor;
 mod events;
 mod failure;
 mod foreground;
@@ -12,10 +13,14 @@ mod options;
 mod output;
 mod parse;
 mod policy;
+mod reach;
 mod recover;
 mod run;
 mod serve;
 mod shim;
+mod start;
+mod tasks;
+mod times;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -50,6 +55,18 @@ enum Command {
     Inspect(bundles::Inspect),
     Gid(bundles::Gid),
     Run(run::Run),
+    Start(start::Start),
+    Exec(tasks::Exec),
+    Attach(tasks::Attach),
+    Logs(tasks::Logs),
+    Ps(tasks::Ps),
+    Kill(tasks::Kill),
+    Stop(tasks::Stop),
+    Wait(tasks::Wait),
+    Pause(tasks::Pause),
+    Resume(tasks::Resume),
+    Update(tasks::Update),
+    Resize(tasks::Resize),
     #[command(hide = true)]
     Remover(run::Remove),
     #[command(subcommand)]
@@ -59,6 +76,7 @@ enum Command {
     Events(events::Events),
     Publish(events::Publish),
     Recover(recover::Recover),
+    Doctor(doctor::Doctor),
     #[command(subcommand)]
     Bench(bench::Bench),
     Completions(Completions),
@@ -106,17 +124,30 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Inspect(command) => command.run(global),
         Command::Gid(command) => command.run(global),
         Command::Run(command) => command.run(global),
+        Command::Start(command) => command.run(global),
+        Command::Exec(command) => command.run(global),
+        Command::Attach(command) => command.run(global),
+        Command::Logs(command) => command.run(global),
+        Command::Ps(command) => command.run(global),
+        Command::Kill(command) => command.run(global),
+        Command::Stop(command) => command.run(global),
+        Command::Wait(command) => command.run(global),
+        Command::Pause(command) => command.run(global),
+        Command::Resume(command) => command.run(global),
+        Command::Update(command) => command.run(global),
+        Command::Resize(command) => command.run(global),
         Command::Remover(command) => command.run(global),
         Command::Shim(command) => command.run(global),
         Command::Policy(command) => command.run(global),
         Command::Events(command) => command.run(global),
         Command::Publish(command) => command.run(global),
         Command::Recover(command) => command.run(global),
+        Command::Doctor(command) => command.run(global),
         Command::Bench(command) => command.run(global),
         Command::Completions(command) => {
             let mut script = Vec::new();
             clap_complete::generate(command.shell, &mut Cli::command(), "dunnage", &mut script);
-            output::write_all(&script)?;
+            output::write_to_reader(&script)?;
             Ok(())
         }
     }

@@ -40,6 +40,9 @@ pub(super) struct Global {
     /// Group ids that bundles may be given to, as ranges A-B separated by commas [default: any]
     #[arg(long, global = true, value_name = "A-B", env = "DUNNAGE_GID_RANGE")]
     gid_range: Option<GroupRanges>,
+    /// Largest spec that is read: bytes, or with K, M or G
+    #[arg(long, global = true, value_name = "SIZE", env = "DUNNAGE_MAX_SPEC_SIZE", default_value = "16M", value_parser = super::parse::size)]
+    max_spec_size: u64,
     /// Sync to disk, so that changes survive a power loss
     #[arg(long, global = true, env = "DUNNAGE_DURABLE", value_parser = FalseyValueParser::new())]
     durable: bool,
@@ -80,6 +83,7 @@ impl Global {
         if let Some(groups) = &self.gid_range {
             add("--gid-range", groups.to_string().as_ref());
         }
+        add("--max-spec-size", self.max_spec_size.to_string().as_ref());
         arguments.extend(self.durable.then(|| OsString::from("--durable")));
         arguments.extend(self.no_confine.then(|| OsString::from("--no-confine")));
         Ok(arguments)
@@ -112,7 +116,7 @@ impl Global {
     }
 
     fn build(&self, mut builder: Builder, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
-        let mut limits = dunnage::Limits::default();
+        let mut limits = self.limits();
         limits.concurrent_calls = jobs;
         builder = builder.limits(limits);
         if let Some(policy) = self.policy_source()? {
@@ -129,6 +133,22 @@ impl Global {
         }
         self.check_digest(&dunnage)?;
         Ok(dunnage)
+    }
+
+    /// The limits of the policy. A larger spec needs more of what it is handed over and read in.
+    fn limits(&self) -> dunnage::Limits {
+        let mut limits = dunnage::Limits::default();
+        let more = self.max_spec_size.saturating_sub(limits.spec_size);
+        limits.spec_size = self.max_spec_size;
+        limits.host_call_bytes = limits.host_call_bytes.saturating_add(more.saturating_mul(4));
+        limits.memory = limits.memory.saturating_add(usize::try_from(more.saturating_mul(4)).unwrap_or(usize::MAX));
+        limits
+    }
+
+    /// Opens a spec, or takes standard input if it is called `-`.
+    pub(super) fn open_spec(&self, path: &std::path::Path) -> dunnage::Result<Input> {
+        let source = if path.as_os_str() == "-" { Source::Standard } else { Source::File(SpecFile::open(path)?) };
+        Ok(Input { source, limit: self.max_spec_size })
     }
 
     /// The digest may be of the built-in policy too: naming one that is not compared would be worse
@@ -152,22 +172,21 @@ impl Global {
 }
 
 /// A spec that is open and not yet read.
-pub(super) enum Input {
+pub(super) struct Input {
+    source: Source,
+    limit: u64,
+}
+
+enum Source {
     Standard,
     File(SpecFile),
 }
 
 impl Input {
-    /// Opens a file, or takes standard input if it is called `-`.
-    pub(super) fn open(path: &std::path::Path) -> dunnage::Result<Self> {
-        if path.as_os_str() == "-" { Ok(Self::Standard) } else { SpecFile::open(path).map(Self::File) }
-    }
-
     pub(super) fn read(self) -> dunnage::Result<Spec> {
-        let limit = dunnage::Limits::default().spec_size;
-        match self {
-            Self::Standard => Spec::read(std::io::stdin().lock(), limit, "standard input"),
-            Self::File(file) => file.read(limit),
+        match self.source {
+            Source::Standard => Spec::read(std::io::stdin().lock(), self.limit, "standard input"),
+            Source::File(file) => file.read(self.limit),
         }
     }
 }

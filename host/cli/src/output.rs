@@ -2,9 +2,11 @@
 
 use std::io::{BufWriter, Error, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use clap::ValueEnum;
 use dunnage_core::printable;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Serialize, Serializer as _};
 
 use super::Failed;
@@ -21,6 +23,15 @@ pub(super) enum Output {
 impl Output {
     /// Prints a value as JSON, or else what `table` makes of it.
     pub(super) fn print<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failed> {
+        write_all(self.text(value, table)?.as_bytes())
+    }
+
+    /// The same of what changes nothing: a reader that goes away has seen enough.
+    pub(super) fn show<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<(), Failed> {
+        write_to_reader(self.text(value, table)?.as_bytes())
+    }
+
+    fn text<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Result<String, Failed> {
         let mut text = match self {
             Self::Table => printable(&table(value)).into_owned(),
             Self::Json => serde_json::to_string(value).map_err(|error| Failed::output(&error.into()))?,
@@ -28,7 +39,7 @@ impl Output {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        write_all(text.as_bytes())
+        Ok(text)
     }
 
     /// Prints items as a JSON array, or else as rows under headings. They may be very many, so they are
@@ -57,7 +68,10 @@ impl Output {
         };
         let end = if self == Self::Json { "\n" } else { "" };
         let written = written.and_then(|()| output.write_all(end.as_bytes())).and_then(|()| output.flush());
-        written.map_err(|error| Failed::output(&error))
+        match written {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| Failed::output(&error)),
+        }
     }
 }
 
@@ -69,11 +83,41 @@ pub(super) fn check_open() -> Result<(), Failed> {
     Ok(())
 }
 
+/// The same for what is only to be read: a reader that goes away has seen enough.
+pub(super) fn write_to_reader(bytes: &[u8]) -> Result<(), Failed> {
+    check_open()?;
+    let mut output = std::io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failed::output(&error)),
+    }
+}
+
 /// Writes to standard output and makes sure that it went somewhere.
 pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failed> {
     check_open()?;
     let mut output = std::io::stdout().lock();
     output.write_all(bytes).and_then(|()| output.flush()).map_err(|error| Failed::output(&error))
+}
+
+/// Whether somebody reads what we write: a pipe whose other end is closed has nobody.
+pub(super) struct Reader(std::io::Stdout);
+
+impl Reader {
+    pub(super) fn of_stdout() -> Self {
+        Self(std::io::stdout())
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        let mut output = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut output, Some(&now)).is_err() || !output.iter().any(|output| output.revents().contains(PollFlags::ERR))
+    }
+}
+
+/// A time as the logs have it: RFC 3339 in UTC, to the nanosecond.
+pub(super) fn printable_time(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.9}"))
 }
 
 /// Rows under headings, the columns aligned.

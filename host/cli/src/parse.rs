@@ -3,37 +3,70 @@
 //! clap's own deferred subcommands still copy all global options into each of them, which is what takes
 //! the time.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Parser as _, Subcommand as _};
+use clap::builder::Resettable;
+use clap::{ArgMatches, Args as _, Command, CommandFactory as _, FromArgMatches as _, Subcommand as _};
 
 use super::options::Global;
-use super::{Cli, bench, bundles, events, policy, recover, run, shim};
+use super::{Cli, bench, bundles, doctor, events, policy, recover, run, shim, start, tasks};
 
 /// Adds the arguments of a command.
 type Augment = fn(Command) -> Command;
 
 /// The commands; `completions` is not worth a shortcut.
-const COMMANDS: [(&str, Augment); 13] = [
+const COMMANDS: [(&str, Augment); 26] = [
     ("create", bundles::Create::augment_args),
     ("delete", bundles::Delete::augment_args),
     ("list", bundles::List::augment_args),
     ("inspect", bundles::Inspect::augment_args),
     ("gid", bundles::Gid::augment_args),
     ("run", run::Run::augment_args),
+    ("start", start::Start::augment_args),
+    ("exec", tasks::Exec::augment_args),
+    ("attach", tasks::Attach::augment_args),
+    ("logs", tasks::Logs::augment_args),
+    ("ps", tasks::Ps::augment_args),
+    ("kill", tasks::Kill::augment_args),
+    ("stop", tasks::Stop::augment_args),
+    ("wait", tasks::Wait::augment_args),
+    ("pause", tasks::Pause::augment_args),
+    ("resume", tasks::Resume::augment_args),
+    ("update", tasks::Update::augment_args),
+    ("resize", tasks::Resize::augment_args),
     ("remover", run::Remove::augment_args),
     ("shim", shim::ShimCommand::augment_subcommands),
     ("policy", policy::PolicyCommand::augment_subcommands),
     ("events", events::Events::augment_args),
     ("publish", events::Publish::augment_args),
     ("recover", recover::Recover::augment_args),
+    ("doctor", doctor::Doctor::augment_args),
     ("bench", bench::Bench::augment_subcommands),
 ];
 
 /// Parses the command line of this process.
 pub(super) fn parse() -> Result<Cli, clap::Error> {
     let arguments: Vec<_> = std::env::args_os().collect();
-    parse_one(&arguments).map_or_else(|| Cli::try_parse_from(arguments), Ok)
+    parse_one(&arguments).map_or_else(
+        || {
+            let mut command = without_empty_variables(Cli::command());
+            let mut matches = command.try_get_matches_from_mut(arguments)?;
+            Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+        },
+        Ok,
+    )
+}
+
+/// A variable that is empty is as good as not set, as in most shell scripts.
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    if !std::env::vars_os().any(|(name, value)| value.is_empty() && name.as_encoded_bytes().starts_with(b"DUNNAGE_")) {
+        return command;
+    }
+    command.mut_args(|argument| match argument.get_env() {
+        Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+        _ => argument,
+    })
 }
 
 /// Parses what calls one command, as if there were no others: all of them, each with the global
@@ -50,7 +83,23 @@ fn match_one(arguments: &[OsString]) -> Option<ArgMatches> {
     let mut called = COMMANDS.iter().filter(|(name, _)| is_called(name));
     let (Some((name, augment)), None) = (called.next(), called.next()) else { return None };
     let one = augment(Command::new(*name));
-    Global::augment_args(Command::new("dunnage")).subcommand(one).try_get_matches_from(arguments).ok()
+    let all = without_empty_variables(Global::augment_args(Command::new("dunnage")));
+    all.subcommand(one).try_get_matches_from(arguments).ok()
+}
+
+/// Reads a size: bytes, or with `K`, `M` or `G` for powers of 1024.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a size such as 16M, or a number of bytes");
+    let digits = text.trim_end_matches(['K', 'M', 'G', 'k', 'm', 'g']);
+    let shift = match text.get(digits.len()..).unwrap_or_default().to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_shl(shift).filter(|size| size >> shift == number && *size > 0).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -58,6 +107,16 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn sizes_are_bytes_or_powers() {
+        for (text, bytes) in [("1", 1), ("16M", 16 << 20), ("64k", 64 << 10), ("2G", 2 << 30)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "M", "1T", "-1", "1.5M", "1MM", "99999999999G"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn every_command_is_known_by_its_name() {
@@ -80,6 +139,13 @@ mod tests {
             "--state s remover -- web-1",
             "shim --address= config web-1 --systemd-cgroup --runtime-root r",
             "shim stop web-1 --kill -n other",
+            "start web-1 --rootfs r --shim local -i",
+            "exec -it web-1 -e A=1 --user 1:2 -- sh -c x",
+            "logs web-1 -f --tail 3",
+            "kill web-1 HUP --all",
+            "wait web-1",
+            "resize web-1 80x24",
+            "doctor -o json",
             "policy verify file",
             "events -fA",
             "publish --topic /tasks/exit --address a --namespace n",

@@ -137,7 +137,7 @@ fn show(global: &Global, dunnage: &Dunnage, process: &str, verified: Option<bool
             "not confined: bench run, shims and their monitors".to_owned(),
         ],
     };
-    Ok(global.output.print(&shown, table)?)
+    Ok(global.output.show(&shown, table)?)
 }
 
 fn table(shown: &Shown) -> String {

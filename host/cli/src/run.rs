@@ -3,22 +3,22 @@
 mod remover;
 mod session;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use dunnage::shim::StartOptions;
+use dunnage::shim::{MIN_MAX_SIZE, OutputLog, StartOptions};
 use dunnage::{BundleId, Deletion, Dunnage, Incarnation, Spec, TaskSettings};
 use dunnage_async::on_thread;
 use serde::Serialize;
 
 pub(super) use self::remover::Remove;
 use self::remover::Remover;
-use self::session::Session;
+pub(super) use self::session::Session;
 use super::confine::{Profile, confine_beside_starter};
 use super::failure::{Failed, report};
 use super::foreground::{Interrupted, Signals};
-use super::options::{Global, Input};
+use super::options::Global;
 use super::shim::{block_on, spare_descriptors};
 
 /// The exit code of our own failures, apart from those of the container.
@@ -30,7 +30,7 @@ const SPARE: usize = 16;
 /// Run a container
 #[derive(Args)]
 #[command(
-    after_help = "The exit code is that of the container, 128+n if signal n ended it, or 125 if it could not be run.\n\nExample:\n  dunnage run web-1 --spec config.json --rootfs /srv/web --rm"
+    after_help = "The exit code is the container's, 128+n if signal n ended it, 125 if it could not be run.\n\nExample:\n  dunnage run web-1 --spec config.json --rootfs /srv/web --rm"
 )]
 pub(super) struct Run {
     /// Id of the container
@@ -38,20 +38,45 @@ pub(super) struct Run {
     /// OCI runtime spec (config.json), `-` for standard input
     #[arg(long, value_name = "FILE")]
     spec: PathBuf,
-    /// Root file system of the container, mounted at the bundle's rootfs
-    #[arg(long, value_name = "DIR")]
-    rootfs: PathBuf,
-    /// Shim that runs the container
-    #[arg(long, value_enum, default_value_t = ShimChoice::Remote)]
-    shim: ShimChoice,
-    /// Delete the bundle when the container exits
+    /// Delete the bundle when the container has ended
     #[arg(long)]
     rm: bool,
-    /// Leave the container running, and print its id
-    #[arg(long)]
+    /// Leave the container running, and print where
+    #[arg(short, long)]
     detach: bool,
+    /// Delete a bundle of that id first, with a container that is still running
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    launch: Launch,
+}
+
+/// How a container is launched.
+#[derive(Args)]
+pub(super) struct Launch {
+    /// Root file system of the container; it is mounted at the bundle's rootfs
+    #[arg(long, value_name = "DIR")]
+    rootfs: PathBuf,
+    /// Which shim runs the container
+    #[arg(long, value_enum, default_value_t = ShimChoice::Remote)]
+    shim: ShimChoice,
+    /// Keep the input of a detached container open, for `attach`
+    #[arg(short, long)]
+    interactive: bool,
+    /// Where the output of a detached container is kept [default: in its work directory]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// How large the file may become before a new one is begun; two are kept
+    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = log_size)]
+    log_max_size: u64,
     #[command(flatten)]
     start: super::shim::Starting,
+}
+
+/// Reads a size of a log: bytes, or with `K`, `M` or `G`.
+fn log_size(text: &str) -> Result<u64, String> {
+    let size = super::parse::size(text)?;
+    if size < MIN_MAX_SIZE { Err(format!("a log has at least {MIN_MAX_SIZE} bytes")) } else { Ok(size) }
 }
 
 /// Whose shim runs the container.
@@ -64,13 +89,36 @@ enum ShimChoice {
 }
 
 /// What is to be run.
-struct Task {
-    id: BundleId,
-    rootfs: String,
-    settings: TaskSettings,
-    detach: bool,
+pub(super) struct Task {
+    pub(super) id: BundleId,
+    pub(super) rootfs: String,
+    pub(super) settings: TaskSettings,
+    pub(super) detach: bool,
+    /// Whether the input of a detached container stays open.
+    pub(super) interactive: bool,
     /// Whether its bundle goes when it has ended.
-    remove: bool,
+    pub(super) remove: bool,
+}
+
+impl Launch {
+    /// How its shim is started, and the root file system as the mount must have it.
+    pub(super) fn options(self, operation: &str, detach: bool) -> anyhow::Result<(StartOptions, String)> {
+        let rootfs = rootfs(&self.rootfs, operation)?;
+        let mut options = self.start.options(detach)?;
+        if self.shim == ShimChoice::Local {
+            // This program takes the place of containerd's shim.
+            options.binary = std::env::current_exe()?;
+        }
+        if detach {
+            let file = self.log_file.map(std::path::absolute).transpose()?;
+            options.output = Some(OutputLog { file, max_size: self.log_max_size });
+        }
+        Ok((options, rootfs))
+    }
+
+    pub(super) fn interactive(&self) -> bool {
+        self.interactive
+    }
 }
 
 impl Run {
@@ -84,19 +132,21 @@ impl Run {
         let id = global.id(&self.id);
         let operation = format!("run {id}");
         // What confinement would forbid comes first.
-        let input = Input::open(&self.spec).map_err(|error| error.with_operation(&operation))?;
-        let rootfs = self.rootfs(&operation)?;
-        let mut options = self.start.options(self.detach)?;
-        if self.shim == ShimChoice::Local {
-            // This program takes the place of containerd's shim.
-            options.binary = std::env::current_exe()?;
-        }
+        let input = global.open_spec(&self.spec).map_err(|error| error.with_operation(&operation))?;
+        let interactive = self.launch.interactive();
+        let (options, rootfs) = self.launch.options(&operation, self.detach)?;
         let remover = (self.rm && self.detach).then(|| Remover::start(global, &id)).transpose()?;
         let broker = confine_beside_starter(global, &Profile::RUNNING, &options)?;
         let spec = input.read().map_err(|error| error.with_operation(&operation))?;
         let dunnage = global.dunnage_beside(broker.as_ref())?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;
-        let task = Task { id, rootfs, settings, detach: self.detach, remove: self.rm };
+        let task = Task { id, rootfs, settings, detach: self.detach, interactive, remove: self.rm };
+        if self.replace {
+            let deletion = dunnage.delete(&task.id, true).map_err(|error| error.with_operation(&operation))?;
+            for warning in deletion.warnings {
+                tracing::warn!("{operation}: {warning}");
+            }
+        }
         block_on(async {
             let mut signals = Signals::new()?;
             let ended = run(&dunnage, &task, &spec, options, &mut signals, remover).await;
@@ -104,8 +154,7 @@ impl Run {
                 (Ok(outcome), Ok(())) if self.detach => {
                     outcome.print(global).map_err(|failed| match outcome.remove(&dunnage, &task.id) {
                         Ok(_) => failed.during(&operation, "the container was removed"),
-                        Err(error) => failed
-                            .during(&operation, &format!("the container is running and cannot be removed: {error}")),
+                        Err(error) => failed.during(&operation, &format!("it runs, and cannot be removed: {error}")),
                     })?;
                     outcome.code
                 }
@@ -122,20 +171,20 @@ impl Run {
             })
         })
     }
+}
 
-    /// The root file system as the mount must have it.
-    fn rootfs(&self, operation: &str) -> anyhow::Result<String> {
-        let wrong = |why: String| Failed::task(operation, format!("the root file system {:?} {why}", self.rootfs));
-        let rootfs = self.rootfs.canonicalize().map_err(|error| wrong(format!("cannot be used: {error}")))?;
-        if !rootfs.is_dir() {
-            return Err(wrong("is not a directory".to_owned()).into());
-        }
-        Ok(rootfs.into_os_string().into_string().map_err(|_| wrong("has a name that is not UTF-8".to_owned()))?)
+/// The root file system as the mount must have it.
+fn rootfs(path: &Path, operation: &str) -> anyhow::Result<String> {
+    let wrong = |why: String| Failed::task(operation, format!("the root file system {path:?} {why}"));
+    let rootfs = path.canonicalize().map_err(|error| wrong(format!("cannot be used: {error}")))?;
+    if !rootfs.is_dir() {
+        return Err(wrong("is not a directory".to_owned()).into());
     }
+    Ok(rootfs.into_os_string().into_string().map_err(|_| wrong("has a name that is not UTF-8".to_owned()))?)
 }
 
 /// Says what was being done.
-fn during(error: anyhow::Error, operation: &str) -> anyhow::Error {
+pub(super) fn during(error: anyhow::Error, operation: &str) -> anyhow::Error {
     match error.downcast::<dunnage::Error>() {
         Ok(error) => error.with_operation(operation).into(),
         Err(error) if error.is::<Interrupted>() || error.is::<Failed>() => error,
@@ -145,20 +194,20 @@ fn during(error: anyhow::Error, operation: &str) -> anyhow::Error {
 
 /// How a run went.
 #[derive(Serialize)]
-struct Outcome {
+pub(super) struct Outcome {
     namespace: String,
     id: String,
     pid: u32,
     shim_pid: u32,
     address: String,
     #[serde(skip)]
-    incarnation: Incarnation,
+    pub(super) incarnation: Incarnation,
     #[serde(skip)]
     code: u8,
 }
 
 impl Outcome {
-    fn print(&self, global: &Global) -> Result<(), Failed> {
+    pub(super) fn print(&self, global: &Global) -> Result<(), Failed> {
         global.output.print(self, |outcome| outcome.id.clone())
     }
 
@@ -187,7 +236,9 @@ async fn run(
     let mut create = || {
         signals.check()?;
         let spare = spare_descriptors(SPARE).context("cannot reserve file descriptors for cleanup")?;
-        Ok((dunnage.create(&task.id, spec)?, spare))
+        let created = dunnage.create(&task.id, spec)?;
+        super::reach::warn(created.bundle.path(), created.remapped_gid, "");
+        Ok((created, spare))
     };
     let (created, spare) = match create() {
         Ok(created) => created,
@@ -226,7 +277,7 @@ async fn delete(dunnage: &Dunnage, id: &BundleId, which: Incarnation, force: boo
 }
 
 /// Reports an error, except that of a signal, whose sender knows; returns the exit code.
-fn code_of(error: &anyhow::Error, global: &Global) -> u8 {
+pub(super) fn code_of(error: &anyhow::Error, global: &Global) -> u8 {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return interrupted.exit_code();
     }

@@ -30,7 +30,10 @@ pub(super) fn main() -> ExitCode {
 /// Reads arguments as Go's package `flag` does: one dash, the value in the next argument.
 fn options(mut arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ServeOptions> {
     let mut options = ServeOptions::default();
-    options.state = std::env::var_os("DUNNAGE_STATE").unwrap_or_else(|| dunnage::DEFAULT_STATE.into()).into();
+    options.state = std::env::var_os("DUNNAGE_STATE")
+        .filter(|state| !state.is_empty())
+        .unwrap_or_else(|| dunnage::DEFAULT_STATE.into())
+        .into();
     while let Some(argument) = arguments.next() {
         let flag = argument.to_string_lossy().into_owned();
         let mut value = || arguments.next().ok_or_else(|| usage(format!("{flag} needs a value")));

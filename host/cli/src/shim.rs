@@ -278,7 +278,7 @@ impl Address {
         confine(global, &Profile::NOTHING);
         let (dunnage, id) = (global.dunnage()?, global.id(&self.id));
         let address = if self.legacy { dunnage.legacy_shim_address(&id)? } else { dunnage.shim_address(&id)? };
-        Ok(global.output.print(&ShimAddress { address }, |answer| answer.address.clone())?)
+        Ok(global.output.show(&ShimAddress { address }, |answer| answer.address.clone())?)
     }
 }
 
@@ -286,7 +286,7 @@ impl ConnectAddress {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         confine(global, &Profile::READING);
         let endpoint = global.dunnage()?.connect_address(&global.id(&self.id), self.allow_legacy)?;
-        Ok(global.output.print(&ShimAddress { address: endpoint.address }, |answer| answer.address.clone())?)
+        Ok(global.output.show(&ShimAddress { address: endpoint.address }, |answer| answer.address.clone())?)
     }
 }
 
@@ -311,7 +311,7 @@ impl Config {
             runtime_root: config.runtime_root,
             systemd_cgroup: config.systemd_cgroup,
         };
-        let printed = global.output.print(&shown, |shown| {
+        let printed = global.output.show(&shown, |shown| {
             pairs(&[
                 ("path", shown.path.display().to_string()),
                 ("work dir", shown.work_dir.display().to_string()),

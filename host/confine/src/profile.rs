@@ -108,7 +108,8 @@ impl Profile {
     /// Deletes bundles.
     pub const DELETING: Self = Self {
         name: "deleting",
-        state: &[READ, DELETE],
+        // Of what is on record only, which tells of the end of a container.
+        state: &[READ, DELETE, WRITE, TRUNCATE],
         root: &[READ, DELETE],
         sockets: &[LIST, UNLINK],
         capabilities: CLEAN,
@@ -118,7 +119,7 @@ impl Profile {
     /// Makes bundles and deletes them, or what is left of them.
     pub const CYCLING: Self = Self {
         name: "cycling",
-        state: &[READ, WRITE, DELETE],
+        state: &[READ, WRITE, DELETE, TRUNCATE],
         root: &[READ, WRITE, DELETE],
         makes_bases: true,
         capabilities: MAKE.union(CLEAN),
@@ -128,6 +129,19 @@ impl Profile {
     pub const INSPECTING: Self = Self { name: "inspecting", calls: &[BASE, OLD, BROKER], ..Self::READING };
     /// Asks shims.
     pub const ASKING: Self = Self { name: "asking", sockets: &[LIST], calls: ASKS, ..Self::READING };
+    /// Asks shims to do things to containers, connects their streams, and tells of it.
+    pub const CONTROLLING: Self = Self {
+        name: "controlling",
+        state: &[READ, WRITE, DELETE, TRUNCATE, FIFOS],
+        root: &[READ],
+        sockets: &[LIST],
+        capabilities: FILE,
+        calls: &[BASE, OLD, CHANGING, BROKER, DIALLING, WAITING, LISTENING],
+        terminal: true,
+        ..NONE
+    };
+    /// Waits for what a container writes.
+    pub const FOLLOWING_LOG: Self = Self { name: "following a log", calls: &[BASE, OLD, WAITING], ..Self::READING };
     /// Asks shims, and ends them.
     pub const STOPPING: Self = Self { name: "stopping", sockets: &[LIST, UNLINK], calls: STOPS, ..Self::READING };
     /// Waits for a container, and deletes its bundle; started before there is any.
@@ -136,7 +150,7 @@ impl Profile {
     /// Listens for shims, and connects to them.
     pub const STARTING: Self = Self {
         name: "starting",
-        state: &[READ, WRITE, DELETE, FIFOS],
+        state: &[READ, WRITE, DELETE, TRUNCATE, FIFOS],
         root: &[READ, WRITE, DELETE, FIFOS],
         sockets: &[LIST, UNLINK, BIND],
         makes_bases: true,
@@ -150,7 +164,7 @@ impl Profile {
         Self { name: "running", capabilities: MAKE.union(CLEAN), terminal: true, ..Self::STARTING };
 
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::NOTHING,
         Self::READING,
         Self::FOLLOWING,
@@ -160,6 +174,8 @@ impl Profile {
         Self::CYCLING,
         Self::INSPECTING,
         Self::ASKING,
+        Self::CONTROLLING,
+        Self::FOLLOWING_LOG,
         Self::STOPPING,
         Self::REMOVING,
         Self::STARTING,

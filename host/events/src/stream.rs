@@ -43,6 +43,17 @@ impl EventStream {
         Self { log, watched: None, reader: None, ready: VecDeque::new() }
     }
 
+    /// Leaves out what is on record already.
+    ///
+    /// # Errors
+    ///
+    /// If the record cannot be read.
+    pub fn from_now(mut self) -> Result<Self> {
+        self.look().map_err(|error| error.during(|| "follow the events".to_owned()))?;
+        self.ready.clear();
+        Ok(self)
+    }
+
     /// The next event; `None` if none comes within some time.
     ///
     /// # Errors

@@ -54,6 +54,12 @@ impl ContainerState {
         Self { status: CREATING.to_owned(), pid: 0, bundle: bundle.to_owned() }
     }
 
+    /// What it is doing, as one says it.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        format!("the container of the bundle is still {} (pid {})", self.status, self.pid)
+    }
+
     /// Whether something of the container would be lost if it were removed.
     #[must_use]
     pub fn is_running(&self) -> bool {

@@ -42,4 +42,4 @@ pub use self::shim::{Shim, Stop, remove_socket};
 pub use self::standalone::{SHIM, ServeOptions, serve};
 pub use self::start::{serve as serve_in_process, start};
 pub use self::status::{TaskStatus, status, statuses};
-pub use self::task_streams::{FifoNames, TaskStreams};
+pub use self::task_streams::{Attendance, FifoNames, TaskStreams};

@@ -96,7 +96,7 @@ impl Shim {
         let pid = self.client.create(request).await?;
         let record = TaskRecord { pid, created: SystemTime::now(), started: None };
         self.note(move |records| record.write(records)).await?;
-        self.tell("/tasks/create", pid).await;
+        self.tell("/tasks/create", Some(pid)).await;
         Ok(pid)
     }
 
@@ -114,7 +114,7 @@ impl Shim {
         if let Err(error) = noted.await {
             tracing::warn!(%error, "cannot note that {} was started", self.id);
         }
-        self.tell("/tasks/start", pid).await;
+        self.tell("/tasks/start", Some(pid)).await;
         Ok(pid)
     }
 
@@ -145,8 +145,8 @@ impl Shim {
     }
 
     /// Tells of something that was done to a process of the container, by a topic of containerd's.
-    pub async fn tell(&self, topic: &'static str, pid: u32) {
-        self.tell_event(Event::of_task(topic, &self.id).with_process(self.id.id(), Some(pid))).await;
+    pub async fn tell(&self, topic: &'static str, pid: Option<u32>) {
+        self.tell_event(Event::of_task(topic, &self.id).with_process(self.id.id(), pid)).await;
     }
 
     /// Tells of an event. A failure is only logged: what it tells of has happened.

@@ -27,7 +27,7 @@ pub struct TaskStreams {
     directory: Arc<Directory>,
     names: [Name; 3],
     /// As long as no shim is on record, this tells recovery that it is in use.
-    _lock: Option<DirLock>,
+    lock: Option<DirLock>,
 }
 
 impl TaskStreams {
@@ -74,7 +74,7 @@ impl TaskStreams {
             stderr: if terminal { None } else { Some(open(stderr)?) },
             directory,
             names,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -128,12 +128,22 @@ impl TaskStreams {
         directory.open_or_make_fifo(&names::STDIN).map(Some).at_step(Step::RunTask)
     }
 
+    /// As long as it is kept, the container is not removed without force: somebody waits for it.
+    #[doc(hidden)]
+    pub fn attend(&mut self) -> Attendance {
+        Attendance(self.lock.take())
+    }
+
     /// The directory that they lie in.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 }
+
+/// Says that a command waits for a container.
+#[derive(Debug)]
+pub struct Attendance(#[expect(dead_code, reason = "a lock is held, not read")] Option<DirLock>);
 
 /// The names of FIFOs, which go when this is dropped.
 #[derive(Debug)]

@@ -54,6 +54,16 @@ impl Dunnage {
         info().map_err(during(|| format!("look at the container of {id}")))
     }
 
+    /// Which bundle has an id now, for [`Dunnage::delete_created`] and [`Dunnage::end_container`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) without a bundle.
+    pub fn incarnation(&self, id: &BundleId) -> Result<Incarnation> {
+        let found = self.0.policy.check_identifiers(id).and_then(|()| dunnage_bundles::incarnation(&self.0, id));
+        found.map_err(during(|| format!("load {id}")))
+    }
+
     /// The spec of a bundle, as it was given to it.
     ///
     /// # Errors

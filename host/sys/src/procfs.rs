@@ -60,6 +60,13 @@ pub fn program_name(pid: u32) -> Option<Vec<u8>> {
     read_of(pid, "comm").ok().flatten()
 }
 
+/// The parent of a process; `None` if it is gone.
+#[must_use]
+pub fn parent_of(pid: u32) -> Option<u32> {
+    // Field 4 of proc_pid_stat(5).
+    fields_of(pid).ok()??.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// Whether a process is the first one of a pid namespace, with which the kernel ends all others
 /// (pid_namespaces(7)); `false` if the kernel does not report it.
 #[must_use]

@@ -83,7 +83,7 @@ impl Job<'_> {
         }
         let fate = self.removed_by(|| {
             // A start that was cut short may have left an unrecorded shim.
-            terminate::end(&self.node.privileged, id, bundle, None, Some(record), !is_filed)?;
+            terminate::end(&self.node.privileged, id, bundle, None, Some(record), !is_filed, || Ok(true))?;
             unmount_rootfs(self.node, bundle)?;
             clean_recorded_socket(self.node, record)?;
             for name in [names::SHIM_PID, names::ADDRESS] {

@@ -88,6 +88,24 @@ impl Streams {
         Ok(Self { copying, more, events, terminal, _input: held })
     }
 
+    /// Only our input, for a process whose output comes another way.
+    pub(crate) fn input_only(fifo: Option<OwnedFd>, terminal: bool) -> io::Result<Self> {
+        let (sender, events) = unbounded_channel();
+        let (_, more) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (_, copying) = unbounded_channel();
+        let terminal = terminal.then(|| Arc::new(RawTerminal::default()));
+        let mut held = None;
+        if let Some(fifo) = fifo {
+            if let Some(terminal) = &terminal {
+                terminal.set();
+                held = Some(fifo.try_clone()?);
+            }
+            let input = Input { fifo, terminal: terminal.clone(), detaches: true, events: sender };
+            on_thread(move || input.copy())?;
+        }
+        Ok(Self { copying, more, events, terminal, _input: held })
+    }
+
     /// Waits for the next event; there may never be one.
     pub(crate) async fn next(&mut self) -> Event {
         match self.events.recv().await {

@@ -80,7 +80,7 @@ async fn run(dunnage: &Dunnage, id: &BundleId, which: Incarnation) -> anyhow::Re
         return Ok(());
     }
     shim.client().wait(id.id()).await?;
-    shim.client().delete().await?;
+    shim.delete_task().await?;
     shim.remove().await?;
     dunnage.delete_created(id, which, false)?;
     Ok(())

@@ -3,7 +3,7 @@
 use dunnage::shim::protocol::runc::CreateOptions;
 use dunnage::shim::protocol::shim::CreateTaskRequest;
 use dunnage::shim::protocol::types::Mount;
-use dunnage::shim::{Shim, StartOptions, TaskStreams};
+use dunnage::shim::{Attendance, Shim, StartOptions, TaskStreams};
 use dunnage::{Bundle, Dunnage};
 use protobuf::Message as _;
 use protobuf::well_known_types::any::Any;
@@ -17,16 +17,17 @@ const OPTIONS: &str = "containerd.linux.runc.CreateOptions";
 /// Discards output.
 const NOWHERE: &str = "/dev/null";
 /// A running container.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     task: &'a Task,
     shim: Shim,
     init: u32,
     attached: Attached<'a>,
+    _attendance: Option<Attendance>,
 }
 
 impl<'a> Session<'a> {
     /// Starts the shim and the container. At any step a signal ends the attempt.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         dunnage: &Dunnage,
         task: &'a Task,
         options: StartOptions,
@@ -34,11 +35,18 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<Self> {
         signals.check()?;
         let terminal = task.settings.terminal;
-        let ends = if task.detach { None } else { Some(dunnage.task_streams(&task.id, terminal)?) };
+        let mut ends = if task.detach { None } else { Some(dunnage.task_streams(&task.id, terminal)?) };
+        let attendance = ends.as_mut().map(TaskStreams::attend);
+        let is_kept = options.output.is_some();
         let shim = signals.interrupt(dunnage.start_shim(&task.id, options)).await??;
         let bundle = dunnage.load(&task.id)?;
-        let request = request(task, &bundle, ends.as_ref())?;
-        let init = Init::created(signals.interrupt(shim.client().create(&request)).await??);
+        let paths = match &ends {
+            Some(ends) => Some(ends.paths()),
+            None if is_kept => Some(dunnage.kept_streams(&task.id, terminal, terminal || task.interactive)?),
+            None => None,
+        };
+        let request = request(task, &bundle, paths)?;
+        let init = Init::created(signals.interrupt(shim.create_task(&request)).await??);
         // Checks what runc made of the spec, and not the spec itself; nothing of it runs yet.
         let rooted = signals.interrupt(shim.is_rooted_in_bundle(init.pid())).await?;
         if !rooted.inspect_err(|error| tracing::debug!(%error, "cannot examine its root")).unwrap_or(true) {
@@ -50,7 +58,7 @@ impl<'a> Session<'a> {
         if let Some(size) = streams.as_ref().and_then(Streams::size) {
             signals.interrupt(resize(shim.client(), task.id.id(), size)).await?;
         }
-        let start = shim.client().start(task.id.id());
+        let start = shim.start_task();
         if task.detach {
             signals.interrupt(start).await??
         } else {
@@ -58,10 +66,10 @@ impl<'a> Session<'a> {
         };
         let pid = init.pid();
         let attached = Attached::new(shim.client(), task.id.id(), streams, Some(init));
-        Ok(Self { task, shim, init: pid, attached })
+        Ok(Self { task, shim, init: pid, attached, _attendance: attendance })
     }
 
-    pub(super) fn outcome(&self, code: u8) -> Outcome {
+    pub(crate) fn outcome(&self, code: u8) -> Outcome {
         Outcome {
             namespace: self.task.id.namespace().to_owned(),
             id: self.task.id.id().to_owned(),
@@ -75,12 +83,12 @@ impl<'a> Session<'a> {
 
     /// Waits for the container to end, passing on what it is sent meanwhile, and removes it and its
     /// shim.
-    pub(super) async fn finish(mut self, signals: &mut Signals) -> anyhow::Result<Outcome> {
+    pub(crate) async fn finish(mut self, signals: &mut Signals) -> anyhow::Result<Outcome> {
         let status = match self.attached.wait(signals).await? {
             Over::Ended(status) => status,
             Over::Detached => return Ok(self.outcome(0)),
         };
-        signals.bound(self.shim.client().delete()).await??;
+        signals.bound(self.shim.delete_task()).await??;
         self.attached.finish_streams(signals).await;
         let outcome = self.outcome(self.attached.exit_code(status));
         drop(self.attached);
@@ -90,7 +98,7 @@ impl<'a> Session<'a> {
 }
 
 /// What the shim is asked to make the container from.
-fn request(task: &Task, bundle: &Bundle, ends: Option<&TaskStreams>) -> anyhow::Result<CreateTaskRequest> {
+fn request(task: &Task, bundle: &Bundle, paths: Option<[String; 3]>) -> anyhow::Result<CreateTaskRequest> {
     let mut request = CreateTaskRequest {
         id: task.id.id().to_owned(),
         bundle: bundle.path().to_string_lossy().into_owned(),
@@ -103,8 +111,8 @@ fn request(task: &Task, bundle: &Bundle, ends: Option<&TaskStreams>) -> anyhow::
         options: vec!["rbind".to_owned(), "rw".to_owned()],
         ..Mount::default()
     });
-    match ends {
-        Some(ends) => [request.stdin, request.stdout, request.stderr] = ends.paths(),
+    match paths {
+        Some(paths) => [request.stdin, request.stdout, request.stderr] = paths,
         // containerd's shim must copy what a terminal shows to somewhere.
         None if request.terminal => NOWHERE.clone_into(&mut request.stdout),
         None => {}

@@ -1,0 +1,203 @@
+//! `logs`.
+
+use std::io::{ErrorKind as IoErrorKind, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use dunnage::shim::{Line, LogReader, LogStream, open_log};
+use dunnage::{BundleId, Dunnage, ErrorKind};
+use serde::Serialize;
+
+use super::{Container, Global};
+use crate::confine::{Profile, confine};
+use crate::failure::Failed;
+use crate::output::{Output, Reader, printable_time};
+use crate::times::since;
+
+/// How often to look whether the container has ended, or somebody still reads.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long the last output of a container that has ended may take to arrive.
+const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Print what a detached container has written
+#[derive(Args)]
+#[command(
+    after_help = "Each stream goes to ours. With -o json a line for each piece: {\"time\",\"stream\",\"text\",\"partial\"}.\n\n\
+    Example:\n  dunnage logs web-1 --tail 20 --follow\n  dunnage logs web-1 --since 10m"
+)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    container: Container,
+    /// Go on with what is still written, until the container has ended
+    #[arg(short, long)]
+    follow: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "N")]
+    tail: Option<usize>,
+    /// Only what was written since a time (2026-01-31T12:00:00Z) or in the last while (90s, 10m, 2h)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<SystemTime>,
+    /// Put the time before each line
+    #[arg(short, long)]
+    timestamps: bool,
+    /// The file that `run --log-file` named
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+}
+
+/// A piece of output, for programs.
+#[derive(Serialize)]
+struct Piece {
+    time: String,
+    stream: &'static str,
+    text: String,
+    /// Whether the line goes on.
+    partial: bool,
+}
+
+/// Prints lines, until nobody reads them any more.
+struct Printer {
+    output: Output,
+    timestamps: bool,
+    /// Whether the last piece of each stream ended its line.
+    at_start: [bool; 2],
+}
+
+impl Logs {
+    pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let file = self.log_file.as_deref().map(open_log).transpose()?;
+        confine(global, &Profile::FOLLOWING_LOG);
+        let dunnage = global.dunnage()?;
+        let id = global.id(&self.container.id);
+        let mut reader = match file {
+            Some(reader) => reader,
+            None => dunnage.container_log(&id)?.ok_or_else(|| {
+                let why = "nothing was kept: only a container that was started with --detach has a log";
+                Failed::of(&format!("logs {id}"), ErrorKind::NotFound, dunnage::Step::ReadLog, why)
+            })?,
+        };
+        let mut printer = Printer { output: global.output, timestamps: self.timestamps, at_start: [true; 2] };
+        match self.print(&dunnage, &id, &mut reader, &mut printer) {
+            // A reader that goes away has seen enough.
+            Err(error) if is_broken_pipe(&error) => Ok(()),
+            printed => printed,
+        }
+    }
+
+    fn print(
+        &self,
+        dunnage: &Dunnage,
+        id: &BundleId,
+        reader: &mut LogReader,
+        printer: &mut Printer,
+    ) -> anyhow::Result<()> {
+        let mut before = Vec::new();
+        while let Some(line) = reader.next_now()? {
+            if self.since.is_none_or(|since| line.time >= since) {
+                before.push(line);
+            }
+        }
+        let from = self.tail.map_or(0, |lines| tail_start(&before, lines));
+        for line in before.into_iter().skip(from) {
+            printer.print(line)?;
+        }
+        let readers = Reader::of_stdout();
+        while self.follow && readers.is_there() {
+            match reader.next_within(LOOK_INTERVAL)? {
+                Some(line) => printer.print(line)?,
+                None if has_ended(dunnage, id)? => {
+                    while let Some(line) = reader.next_within(LAST_OUTPUT_TIMEOUT)? {
+                        printer.print(line)?;
+                    }
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a container has ended, or is gone with its bundle.
+pub(super) fn has_ended(dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<bool> {
+    match dunnage.task_info(id) {
+        Ok(info) => Ok(info.exit_status.is_some()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the last lines start: pieces of a line count as one.
+fn tail_start(pieces: &[Line], lines: usize) -> usize {
+    let mut left = lines;
+    // What comes after the last end of a line is one too.
+    let mut is_open = pieces.last().is_some_and(|piece| !piece.is_whole);
+    for (index, piece) in pieces.iter().enumerate().rev() {
+        if piece.is_whole || is_open {
+            is_open = false;
+            if left == 0 {
+                return index + 1;
+            }
+            left -= 1;
+        }
+    }
+    0
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == IoErrorKind::BrokenPipe)
+}
+
+impl Printer {
+    fn print(&mut self, line: Line) -> anyhow::Result<()> {
+        if self.output == Output::Json {
+            let piece = Piece {
+                time: printable_time(line.time),
+                stream: if line.stream == LogStream::Stdout { "stdout" } else { "stderr" },
+                text: String::from_utf8_lossy(&line.text).into_owned(),
+                partial: !line.is_whole,
+            };
+            let mut text = serde_json::to_vec(&piece)?;
+            text.push(b'\n');
+            let mut output = std::io::stdout().lock();
+            return Ok(output.write_all(&text).and_then(|()| output.flush())?);
+        }
+        let (stream, whole) = (line.stream, line.is_whole);
+        let [to_stdout, to_stderr] = &mut self.at_start;
+        let at_start = if stream == LogStream::Stdout { to_stdout } else { to_stderr };
+        let mut text = Vec::new();
+        if self.timestamps && *at_start {
+            text.extend(printable_time(line.time).bytes());
+            text.push(b' ');
+        }
+        *at_start = whole;
+        text.extend(line.into_bytes());
+        // As the container wrote it: this is its output, not ours.
+        Ok(match stream {
+            LogStream::Stdout => {
+                let mut output = std::io::stdout().lock();
+                output.write_all(&text).and_then(|()| output.flush())?;
+            }
+            LogStream::Stderr => std::io::stderr().write_all(&text)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_found_whatever_pieces_they_came_in() {
+        let piece = |is_whole| Line { time: SystemTime::UNIX_EPOCH, stream: LogStream::Stdout, is_whole, text: vec![] };
+        let pieces = [true, false, false, true, true, false].map(piece);
+        assert_eq!(tail_start(&pieces, 0), 6);
+        assert_eq!(tail_start(&pieces, 1), 5);
+        assert_eq!(tail_start(&pieces, 2), 4);
+        assert_eq!(tail_start(&pieces, 3), 1);
+        assert_eq!(tail_start(&pieces, 4), 0);
+        assert_eq!(tail_start(&pieces, 9), 0);
+        assert_eq!(tail_start(&[], 3), 0);
+    }
+}
