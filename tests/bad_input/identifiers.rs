@@ -74,11 +74,16 @@ fn no_command_takes_a_bad_id_or_namespace() {
         }
         for line in lines("web", &spec) {
             let mut command = scratch.command(&line);
-            command.env("DUNNAGE_NAMESPACE", &bad);
+            // An empty variable is as good as none.
+            if bad.is_empty() {
+                command.arg("--namespace=");
+            } else {
+                command.env("DUNNAGE_NAMESPACE", &bad);
+            }
             refuse(&scratch, &mut command, &[], 3, &["the namespace ", words]);
         }
-        let mut list = scratch.command(["list"]);
-        refuse(&scratch, list.env("DUNNAGE_NAMESPACE", &bad), &[], 3, &["the namespace ", words]);
+        let namespace = format!("--namespace={bad}");
+        refuse(&scratch, &mut scratch.command(["list", &namespace]), &[], 3, &["the namespace ", words]);
     }
     assert_eq!(scratch.tree(), [""; 0], "not even the state directory is made");
 }

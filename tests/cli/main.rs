@@ -1,5 +1,6 @@
 //! The command line as DESIGN.md has it: scripts and checks depend on it.
 
+mod daily;
 mod errors;
 mod options;
 mod results;

@@ -101,8 +101,23 @@ fn inspect_prints_what_there_is_to_know() {
     create(&scratch, "web-1");
     let before = scratch.tree();
     let found = scratch.run(["inspect", "web-1", "-o", "json"]).expect(0).json();
-    let known =
-        ["namespace", "id", "bundle", "work_dir", "mode", "gid", "created", "address", "shim_pid", "shim_alive"];
+    let known = [
+        "namespace",
+        "id",
+        "bundle",
+        "work_dir",
+        "mode",
+        "gid",
+        "created",
+        "address",
+        "shim_pid",
+        "shim_alive",
+        "status",
+        "pid",
+        "exit_code",
+        "started",
+        "ended",
+    ];
     assert_eq!(keys(&found), sorted(known));
     assert_eq!((&found["mode"], &found["gid"]), (&json!("0700"), &json!(privileges::own_ids().1)));
     assert_eq!(
@@ -230,7 +245,10 @@ fn policy_inspect_prints_what_the_policy_is_and_what_confines_it() {
     let scratch = Scratch::new();
     let report = scratch.run(["policy", "inspect", "-o", "json"]).expect(0).json();
     assert_eq!(report["imports"], json!(["dunnage:bundle/filesystem@0.1.0"]));
-    assert_eq!(report["exports"], json!(["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0"]));
+    assert_eq!(
+        sorted_texts(&report["exports"]),
+        ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0", "dunnage:bundle/tasks@0.1.0"]
+    );
     assert_eq!(report["world"], "dunnage:bundle/policy@0.1.0");
     let digest = report["digest"].as_str().unwrap();
     assert!(digest.len() == 71 && digest.starts_with("sha256:"), "{digest}");
@@ -273,4 +291,11 @@ fn policy_files_are_inspected_and_verified() {
         run_with(&["policy", "verify", hostile::POLICY, "--policy-digest", &digest, "-o", "json"]).expect(0).json();
     assert_eq!((&report["digest"], &report["verified"]), (&json!(digest), &json!(true)));
     run_with(&["policy", "verify", hostile::POLICY]).expect(2);
+}
+
+/// The texts of an array, sorted.
+fn sorted_texts(array: &serde_json::Value) -> Vec<&str> {
+    let mut texts: Vec<_> = array.as_array().expect("an array").iter().filter_map(|text| text.as_str()).collect();
+    texts.sort_unstable();
+    texts
 }

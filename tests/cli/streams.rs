@@ -51,7 +51,7 @@ fn a_result_that_goes_nowhere_is_a_failure() {
 
 /// A reader that reads nothing, as in `dunnage list | true`.
 #[test]
-fn a_broken_pipe_is_an_error_and_no_panic() {
+fn a_reader_that_is_gone_is_no_failure_of_a_command_that_only_prints() {
     let scratch = Scratch::new();
     create(&scratch, "web");
     for arguments in READING {
@@ -59,8 +59,7 @@ fn a_broken_pipe_is_an_error_and_no_panic() {
         drop(reader);
         let output = scratch.command(arguments).stdout(writer).stdin(Stdio::null()).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
-        assert!(stderr.contains("cannot write to standard output") && !stderr.contains("panicked"), "{stderr}");
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{arguments:?}");
     }
 }
 

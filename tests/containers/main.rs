@@ -2,6 +2,7 @@
 
 mod confinement;
 mod crash;
+mod daily;
 mod ending;
 mod generations;
 mod input;

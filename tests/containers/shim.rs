@@ -322,7 +322,16 @@ fn privileged_a_shim_goes_into_the_cgroup_it_is_given() {
     let members = fs::read_to_string(cgroup.join("cgroup.procs")).expect("its members");
     let pid = started["pid"].to_string();
     assert!(members.lines().any(|member| member == pid), "{members}");
+    // Its monitor too, or whoever ends the cgroup of the command would end it.
+    assert!(members.lines().count() >= 2, "{members}");
     node.dunnage(["delete", "web", "--force"]).expect(0);
+    // The monitor notes the end of the shim first.
+    for _ in 0..200 {
+        if fs::read_to_string(cgroup.join("cgroup.procs")).is_ok_and(|members| members.is_empty()) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     fs::remove_dir(cgroup).expect("remove the cgroup");
     node.expect_nothing_left();
 }

@@ -71,7 +71,13 @@ fn compile(name: &str, features: &str, sources: Option<&Path>) -> PathBuf {
             cargo.env_remove(variable);
         }
     }
-    cargo.args(["build", "--quiet", "--package", "dunnage-cli", "--bin", "dunnage", "--features", features]);
+    cargo.args(["build", "--quiet"]);
+    if features == "policy-file" {
+        // The tests turn that on for the whole workspace: with all of it everything is built already.
+        cargo.args(["--workspace", "--bins", "--tests", "--features", "dunnage-cli/policy-file"]);
+    } else {
+        cargo.args(["--package", "dunnage-cli", "--bin", "dunnage"]);
+    }
     // Other sources have less to be locked; what they need is here by now.
     cargo.arg(if sources.is_some() { "--offline" } else { "--locked" });
     if !cfg!(debug_assertions) {

@@ -3,7 +3,7 @@
 use wasmparser::{ExternalKind, Parser, Payload, Validator};
 
 const FILESYSTEM: &str = "dunnage:bundle/filesystem@0.1.0";
-const EXPORTS: [&str; 2] = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0"];
+const EXPORTS: [&str; 3] = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0", "dunnage:bundle/tasks@0.1.0"];
 
 #[derive(Default)]
 struct Found {

@@ -17,7 +17,7 @@ use super::{Error, Fault, MAX_DEPTH};
 /// any spec holds an escape of a surrogate, or as many brackets as it takes to nest too deep.
 pub(super) fn check(spec: &[u8]) -> Result<Cow<'_, str>, Error> {
     if spec.starts_with(b"\xef\xbb\xbf") {
-        let message = "it starts with a byte order mark, which JSON does not have; save it without";
+        let message = "not valid JSON: it starts with a byte order mark; save it without one";
         return Err(refuse(spec, 0, Fault::Syntax, message.into()));
     }
     let text = match core::str::from_utf8(spec) {

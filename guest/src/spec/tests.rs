@@ -7,7 +7,7 @@ use super::*;
 const REFUSED: &[(&str, Fault, &str, u32, u32, &str)] = &[
     ("", Fault::Syntax, "", 1, 0, "not valid JSON: EOF while parsing a value"),
     ("{}x", Fault::Syntax, "", 1, 3, "not valid JSON: trailing characters"),
-    ("\u{feff}{}", Fault::Syntax, "", 1, 1, "not valid JSON: expected value"),
+    ("\u{feff}{}", Fault::Syntax, "", 1, 1, "not valid JSON: it starts with a byte order mark; save it without one"),
     ("{\n \"linux\": {,}}", Fault::Syntax, "", 2, 12, "not valid JSON: key must be a string"),
     ("[]", Fault::WrongType, "", 1, 2, "the document is not an object"),
     ("7", Fault::WrongType, "", 1, 1, "the document is not an object"),

@@ -43,10 +43,32 @@ fn faults_of_the_text(text: &[u8], tree: &Tree) -> Vec<Fault> {
     if tree.lone_surrogate || maybe_behind_error() {
         refusals.push(Fault::Surrogate);
     }
-    if std::str::from_utf8(text).is_err() {
+    if std::str::from_utf8(&without_values(text)).is_err() {
         refusals.push(Fault::Encoding);
     }
     refusals
+}
+
+/// The text without what lies in strings that are values, which Go reads with U+FFFD for what is not UTF-8.
+fn without_values(text: &[u8]) -> Vec<u8> {
+    let mut rest = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] != b'"' {
+            rest.push(text[at]);
+            at += 1;
+            continue;
+        }
+        let mut end = at + 1;
+        while end < text.len() && text[end] != b'"' {
+            end += if text[end] == b'\\' { 2 } else { 1 };
+        }
+        let end = (end + 1).min(text.len());
+        let is_key = text[end..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
+        rest.extend_from_slice(if is_key { &text[at..end] } else { b"\"\"" });
+        at = end;
+    }
+    rest
 }
 
 /// Go's decoder, for the one type that the original decodes into.

@@ -38,7 +38,7 @@ fn refusal(number: usize) -> Option<Fault> {
         37 | 60..=65 | 72 | 73 | 76 => Fault::Number,
         42..=59 | 103 | 106 => Fault::WrongType,
         66..=71 | 78..=87 | 93..=95 | 99..=102 | 104 | 105 => Fault::Syntax,
-        88..=90 => Fault::Encoding,
+        89 => Fault::Encoding,
         91 | 92 => Fault::Surrogate,
         107 | 108 => Fault::WrongType,
         _ => return None,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::confine::{Profile, confine, confine_beside_broker};
 use super::failure::{Failed, exit_code, report};
 use super::options::Global;
+use super::output::Output;
 use super::output::pairs;
 use super::shim::block_on;
 use super::times::{age, time};
@@ -117,7 +118,7 @@ impl Delete {
                         let error = missing(global, &id).into();
                         report(&error, global.output);
                         code.get_or_insert(exit_code(&error));
-                    } else if !self.ignore_missing {
+                    } else if !self.ignore_missing && global.output == Output::Table {
                         // Not an error: of several callers one deletes it, and all get what they want.
                         tracing::warn!("{}", missing(global, &id));
                     }

@@ -146,21 +146,21 @@ pub(super) fn report_usage(error: &clap::Error) -> ExitCode {
     }
     let text = text.to_string();
     let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    // clap's line of usage lists what the environment sets as missing.
-    let message = match message.split_once("\n\nUsage: ") {
-        Some((message, rest)) => {
-            let words = rest.split_ascii_whitespace().take_while(|word| !word.starts_with(['-', '<', '[']));
-            format!("{message}\n\nFor more, try: {} --help", words.collect::<Vec<_>>().join(" "))
-        }
-        None => message.to_owned(),
-    };
-    let message = message.as_str();
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         complain(message);
     } else {
+        let names_commands = error.kind() == clap::error::ErrorKind::MissingSubcommand;
+        let message = if names_commands { message.to_owned() } else { without_usage(message) };
         print(wanted_output(), "usage", "usage", &format!("command line: usage: {message}"));
     }
     ExitCode::from(2)
+}
+
+/// A message without clap's line of usage, which lists what the environment sets as missing.
+fn without_usage(message: &str) -> String {
+    let Some((message, usage)) = message.split_once("\n\nUsage: ") else { return message.to_owned() };
+    let words = usage.split_ascii_whitespace().take_while(|word| !word.starts_with(['-', '<', '[']));
+    format!("{message}\n\nFor more, try: {} --help", words.collect::<Vec<_>>().join(" "))
 }
 
 /// The output form that was asked for on a command line that cannot be parsed.

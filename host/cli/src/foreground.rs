@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use dunnage::ErrorKind;
 use dunnage::shim::ShimClient;
-use dunnage_sys::is_kept_from;
 
 pub(crate) use self::signals::{Init, Interrupted, Signals};
 use self::signals::{PIPE, Received, asks_for_the_end, ends};
@@ -133,7 +132,7 @@ impl<'a> Attached<'a> {
         }
         if let Some(init) = &self.init
             && ends(signal)
-            && is_kept_from(init.pid(), signal)
+            && init.keeps_out(signal).await
         {
             tracing::debug!("signal {signal} does not reach the container's init, which is killed");
             self.ended_by.get_or_insert(signal);

@@ -11,6 +11,9 @@ use clap::{ArgMatches, Args as _, Command, CommandFactory as _, FromArgMatches a
 use super::options::Global;
 use super::{Cli, bench, bundles, doctor, events, policy, recover, run, shim, start, tasks};
 
+/// The commands that have commands of their own.
+const GROUPS: [&str; 3] = ["shim", "policy", "bench"];
+
 /// Adds the arguments of a command.
 type Augment = fn(Command) -> Command;
 
@@ -78,10 +81,13 @@ fn parse_one(arguments: &[OsString]) -> Option<Cli> {
 }
 
 fn match_one(arguments: &[OsString]) -> Option<ArgMatches> {
-    let is_called = |name: &str| arguments.iter().skip(1).any(|argument| argument == name);
-    // The value of an option may be the name of a command too: then the full parser decides.
-    let mut called = COMMANDS.iter().filter(|(name, _)| is_called(name));
-    let (Some((name, augment)), None) = (called.next(), called.next()) else { return None };
+    let mut called = arguments.iter().skip(1).filter_map(|argument| COMMANDS.iter().find(|(name, _)| argument == name));
+    let (name, augment) = called.next()?;
+    // The value of an option may be the name of a command too: then the full parser decides. The commands of
+    // a group may have the names of others.
+    if !GROUPS.contains(name) && called.any(|(other, _)| other != name) {
+        return None;
+    }
     let one = augment(Command::new(*name));
     let all = without_empty_variables(Global::augment_args(Command::new("dunnage")));
     all.subcommand(one).try_get_matches_from(arguments).ok()

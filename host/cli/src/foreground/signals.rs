@@ -1,9 +1,9 @@
 //! Signals: before the container runs they end the attempt, afterwards they are passed on.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dunnage_sys::{ordinary_signals, program_name};
+use dunnage_sys::{is_kept_from, ordinary_signals, program_name};
 use futures::future::{FutureExt as _, select_all};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -173,20 +173,38 @@ pub(crate) struct Init {
     /// What runs in it, by name: a process that has confined itself cannot find out which file it
     /// is.
     runs: Option<Vec<u8>>,
+    created: Instant,
 }
 
 impl Init {
     /// How often it is looked at, and how often at most: `exec` takes a few milliseconds.
     const PERIOD: Duration = Duration::from_millis(2);
     const ROUNDS: u32 = 1000;
+    /// How long it is new, and how often it is looked at then.
+    const NEW: Duration = Duration::from_secs(5);
+    const LOOKS: u32 = 5;
 
     /// The init of a container that has been created and not started.
     pub(crate) fn created(pid: u32) -> Self {
-        Self { pid, runs: program_name(pid) }
+        Self { pid, runs: program_name(pid), created: Instant::now() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether the kernel has kept a signal from it.
+    ///
+    /// Of a program that has just begun the name is seen first, and only then that the handlers of runc's
+    /// own code are gone; a signal in between is lost. So it is looked at again for a moment.
+    pub(crate) async fn keeps_out(&self, signal: u32) -> bool {
+        for _ in 0..if self.created.elapsed() < Self::NEW { Self::LOOKS } else { 1 } {
+            if is_kept_from(self.pid, signal) {
+                return true;
+            }
+            tokio::time::sleep(Self::PERIOD).await;
+        }
+        false
     }
 
     /// Waits until the container's program has taken the place of runc's.

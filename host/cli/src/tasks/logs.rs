@@ -98,8 +98,8 @@ impl Logs {
                 before.push(line);
             }
         }
-        let from = self.tail.map_or(0, |lines| tail_start(&before, lines));
-        for line in before.into_iter().skip(from) {
+        let is_shown = of_last_lines(&before, self.tail.unwrap_or(usize::MAX / 2));
+        for (line, _) in before.into_iter().zip(is_shown).filter(|(_, is_shown)| *is_shown) {
             printer.print(line)?;
         }
         let readers = Reader::of_stdout();
@@ -128,21 +128,26 @@ pub(super) fn has_ended(dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<bool
     }
 }
 
-/// Where the last lines start: pieces of a line count as one.
-fn tail_start(pieces: &[Line], lines: usize) -> usize {
-    let mut left = lines;
-    // What comes after the last end of a line is one too.
-    let mut is_open = pieces.last().is_some_and(|piece| !piece.is_whole);
-    for (index, piece) in pieces.iter().enumerate().rev() {
-        if piece.is_whole || is_open {
-            is_open = false;
-            if left == 0 {
-                return index + 1;
+/// Which pieces belong to the last lines: those of one line lie apart if the other stream came in between.
+fn of_last_lines(pieces: &[Line], lines: usize) -> Vec<bool> {
+    let mut count = 0;
+    let mut open = [None; 2];
+    let numbers: Vec<usize> = pieces
+        .iter()
+        .map(|piece| {
+            let [stdout, stderr] = &mut open;
+            let open = if piece.stream == LogStream::Stdout { stdout } else { stderr };
+            let number = open.take().unwrap_or_else(|| {
+                count += 1;
+                count
+            });
+            if !piece.is_whole {
+                *open = Some(number);
             }
-            left -= 1;
-        }
-    }
-    0
+            number
+        })
+        .collect();
+    numbers.into_iter().map(|number| number + lines > count).collect()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -190,14 +195,19 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_found_whatever_pieces_they_came_in() {
-        let piece = |is_whole| Line { time: SystemTime::UNIX_EPOCH, stream: LogStream::Stdout, is_whole, text: vec![] };
-        let pieces = [true, false, false, true, true, false].map(piece);
-        assert_eq!(tail_start(&pieces, 0), 6);
-        assert_eq!(tail_start(&pieces, 1), 5);
-        assert_eq!(tail_start(&pieces, 2), 4);
-        assert_eq!(tail_start(&pieces, 3), 1);
-        assert_eq!(tail_start(&pieces, 4), 0);
-        assert_eq!(tail_start(&pieces, 9), 0);
-        assert_eq!(tail_start(&[], 3), 0);
+        let piece = |stream, is_whole| Line { time: SystemTime::UNIX_EPOCH, stream, is_whole, text: vec![] };
+        let (out, err) = (LogStream::Stdout, LogStream::Stderr);
+        // Lines 1, 2, 3, 2, 4, 5.
+        let pieces =
+            [(out, true), (out, false), (err, true), (out, true), (out, true), (err, false)].map(|(s, w)| piece(s, w));
+        let shown = |lines| {
+            let shown = of_last_lines(&pieces, lines);
+            shown.iter().map(|shown| if *shown { 'x' } else { '-' }).collect::<String>()
+        };
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 9].map(shown),
+            ["------", "-----x", "----xx", "--x-xx", "-xxxxx", "xxxxxx", "xxxxxx"]
+        );
+        assert!(of_last_lines(&[], 3).is_empty());
     }
 }
