@@ -92,6 +92,38 @@ fn events_are_those_of_a_namespace_or_of_all() {
 }
 
 #[test]
+fn following_starts_now_and_filters_choose() {
+    let scratch = Scratch::new();
+    let send = |topic: &str, id: &str| publish(&scratch, topic, "default", &exit(id, id, 1)).expect(0);
+    send("/tasks/exit", "before");
+    let mut command = scratch.command(["events", "--follow", "--filter", "topic=exit"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = read(child.stdout.take().unwrap());
+    // Once it follows, what comes is shown; until then it is as if it had been there before.
+    let first = loop {
+        send("/tasks/other", "not wanted");
+        send("/tasks/exit", "after");
+        if let Ok(first) = lines.recv_timeout(Duration::from_millis(300)) {
+            break first;
+        }
+    };
+    assert_eq!(first["id"], "after");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ids = |arguments: &[&str]| -> Vec<_> {
+        events(&scratch, arguments).iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&["--filter", "id=before"]), ["before"]);
+    assert!(ids(&["--filter", "topic=/tasks/other", "--filter", "id=before"]).is_empty());
+    // These ends have a time of their own, long ago.
+    assert!(ids(&["--since", "1h"]).is_empty());
+    assert!(!ids(&["--since", "2020-01-01T00:00:00Z"]).is_empty());
+    for wrong in [&["--since", "soon"][..], &["--filter", "x=y"], &["--filter", "topic"]] {
+        scratch.run([&["events"], wrong].concat()).expect(2);
+    }
+}
+
+#[test]
 fn unknown_and_empty_events_are_kept_with_their_type() {
     let scratch = Scratch::new();
     publish(&scratch, "/tasks/oom", "default", &any("containerd.events.TaskOOM", &[10, 1, b'x'])).expect(0);
@@ -227,7 +259,8 @@ struct Following {
 
 impl Following {
     fn start(scratch: &Scratch, arguments: &[&str]) -> Self {
-        let mut command = scratch.command([&["events", "--follow"], arguments].concat());
+        let mut command =
+            scratch.command([&["events", "--follow", "--since", "1970-01-01T00:00:00Z"], arguments].concat());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = read(child.stdout.take().unwrap());
         Self { child, lines }
@@ -318,7 +351,7 @@ fn following_ends_when_asked_to_or_read_by_nobody() {
         assert_eq!(following.end(), Some(0), "{signal:?}");
     }
     // As `dunnage events --follow | head -1`, with no further event.
-    let mut command = scratch.command(["events", "--follow"]);
+    let mut command = scratch.command(["events", "--follow", "--since", "1970-01-01T00:00:00Z"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());

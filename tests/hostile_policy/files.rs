@@ -261,7 +261,7 @@ fn the_shipped_policy_is_compiled_for_a_named_baseline() {
         assert!(shown["compiled_for"].as_str().unwrap().starts_with(baseline), "{shown}");
         assert_eq!(shown["source"], "built in");
         assert_eq!(shown["imports"], serde_json::json!(["dunnage:bundle/filesystem@0.1.0"]));
-        let exports = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0"];
+        let exports = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0", "dunnage:bundle/tasks@0.1.0"];
         assert_eq!(shown["exports"], serde_json::json!(exports));
     }
     let dunnage = scratch.dunnage();

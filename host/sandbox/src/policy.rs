@@ -199,7 +199,8 @@ fn check_world(sandbox: &Sandbox, component: &Component) -> Result<()> {
 fn interfaces(sandbox: &Sandbox, component: &Component) -> (Vec<String>, Vec<String>) {
     let kind = component.component_type();
     let imports = kind.imports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
-    let exports = kind.exports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+    let mut exports: Vec<_> = kind.exports(sandbox.engine()).map(|(name, _)| name.to_owned()).collect();
+    exports.sort_unstable();
     (imports, exports)
 }
 
