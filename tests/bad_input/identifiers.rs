@@ -44,7 +44,7 @@ fn bad_identifiers() -> Vec<(String, &'static str)> {
 }
 
 /// Every command that takes an id, with `--` before it: ids may look like options.
-fn lines<'a>(id: &'a str, spec: &'a str) -> [Vec<&'a str>; 8] {
+fn lines<'a>(id: &'a str, spec: &'a str) -> [Vec<&'a str>; 14] {
     [
         vec!["create", "--spec", spec, "--", id],
         vec!["delete", "--", id],
@@ -54,6 +54,12 @@ fn lines<'a>(id: &'a str, spec: &'a str) -> [Vec<&'a str>; 8] {
         vec!["shim", "address", "--legacy", "--", id],
         vec!["shim", "connect-address", "--allow-legacy", "--", id],
         vec!["shim", "config", "--", id],
+        vec!["kill", "--", id],
+        vec!["stop", "--", id],
+        vec!["wait", "--", id],
+        vec!["ps", "--", id],
+        vec!["logs", "--", id],
+        vec!["attach", "--", id],
     ]
 }
 
@@ -73,13 +79,13 @@ fn no_command_takes_a_bad_id_or_namespace() {
             refuse(&scratch, &mut scratch.command(&line), &[], 3, &["the id ", words]);
         }
         for line in lines("web", &spec) {
-            let mut command = scratch.command(&line);
             // An empty variable is as good as none.
-            if bad.is_empty() {
-                command.arg("--namespace=");
+            let mut command = if bad.is_empty() {
+                scratch.command(["--namespace="].iter().chain(&line))
             } else {
-                command.env("DUNNAGE_NAMESPACE", &bad);
-            }
+                scratch.command(&line)
+            };
+            command.env("DUNNAGE_NAMESPACE", &bad);
             refuse(&scratch, &mut command, &[], 3, &["the namespace ", words]);
         }
         let namespace = format!("--namespace={bad}");

@@ -182,7 +182,8 @@ fn privileged_the_output_of_a_detached_container_is_kept() {
         detached(node, "c1", "echo out; echo err >&2; printf 'no end'; sleep 0.3; echo; echo last; sleep 1000", &[]);
         let outcome = until(node, &["logs", "c1"], "last");
         assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("out\nno end\nlast\n", "err\n"));
-        assert_eq!(node.dunnage(["logs", "c1", "--tail", "2"]).expect(0).stdout, "no end\nlast\n");
+        assert_eq!(node.dunnage(["logs", "c1", "--tail", "1"]).expect(0).stdout, "last\n");
+        assert_eq!(node.dunnage(["logs", "c1", "--tail", "4"]).expect(0).stdout, outcome.stdout);
         assert_eq!(node.dunnage(["logs", "c1", "--since", "2020-01-01T00:00:00Z"]).expect(0).stdout, outcome.stdout);
         assert_eq!(node.dunnage(["logs", "c1", "--since", "0s"]).expect(0).stdout, "");
         let file = node.scratch.root().join("default/c1/container.log");

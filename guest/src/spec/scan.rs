@@ -48,8 +48,8 @@ fn check_encoding(spec: &[u8]) -> Result<(), Error> {
         if let Err(error) = core::str::from_utf8(spec.get(checked..start).unwrap_or_default()) {
             return Err(fault(checked + error.valid_up_to()));
         }
-        // Half a surrogate pair is for the walk to refuse.
-        let _ = bytes.skip_string();
+        // Half a surrogate pair, at which this stops, is for the walk to refuse.
+        while bytes.skip_string().is_err() {}
         checked = bytes.at;
         let rest = spec.get(checked..).unwrap_or_default();
         let is_key = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
