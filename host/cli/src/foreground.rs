@@ -67,9 +67,11 @@ impl<'a> Attached<'a> {
         loop {
             tokio::select! {
                 ended = &mut wait => return Ok(Over::Ended(ended?.exit_status)),
-                received = signals.next() => match received {
-                    Received::Signal(signal) if self.can_leave && LEAVING.contains(&signal) => return Ok(Over::Detached),
-                    received => self.pass_on(received).await?,
+                received = signals.next() => {
+                    if self.can_leave && LEAVING.map(Received::Signal).contains(&received) {
+                        return Ok(Over::Detached);
+                    }
+                    self.pass_on(received).await?;
                 },
                 event = next_event(&mut self.streams) => match event {
                     Event::StdinEnded => {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use dunnage::broker::Broker;
+use dunnage::shim::protocol::task::Status;
 use dunnage::shim::{ConnectOptions, Shim, TaskStatus};
 use dunnage::{BundleId, Dunnage, ErrorKind, Step};
 use serde::Serialize;
@@ -101,9 +102,9 @@ async fn running_shim(dunnage: &Dunnage, id: &BundleId, operation: &str) -> anyh
     };
     match shim.client().state(id.id()).await {
         Ok(state) => match state.status.enum_value_or_default() {
-            dunnage::shim::protocol::task::Status::STOPPED => Err(not_running("has ended").into()),
-            dunnage::shim::protocol::task::Status::CREATED => Err(not_running("was created, but not started").into()),
-            _ => Ok(shim),
+            Status::STOPPED => Err(not_running("has ended").into()),
+            Status::CREATED => Err(not_running("was created, but not started").into()),
+            Status::RUNNING | Status::PAUSED | Status::PAUSING | Status::UNKNOWN => Ok(shim),
         },
         Err(error) if error.kind() == ErrorKind::NoTask => Err(not_running("was not created").into()),
         Err(error) => Err(error.with_operation(format!("{operation} {id}")).into()),
@@ -114,9 +115,7 @@ async fn running_shim(dunnage: &Dunnage, id: &BundleId, operation: &str) -> anyh
 pub(super) async fn forget_ended(dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<()> {
     let Ok(shim) = dunnage.connect_shim(id, ConnectOptions::default()).await else { return Ok(()) };
     let state = shim.client().state(id.id()).await;
-    let has_ended = state
-        .as_ref()
-        .is_ok_and(|state| state.status.enum_value_or_default() == dunnage::shim::protocol::task::Status::STOPPED);
+    let has_ended = state.as_ref().is_ok_and(|state| state.status.enum_value_or_default() == Status::STOPPED);
     if has_ended {
         shim.delete_task().await?;
         shim.remove().await?;

@@ -69,9 +69,11 @@ mod tests {
 
     #[test]
     fn a_process_has_what_the_container_has_and_what_is_wanted() {
-        let mut parts = ProcessParts::default();
-        parts.user = Some(r#"{"uid":7,"gid":8}"#.to_owned());
-        parts.env = Some(r#"[ "A=1" ]"#.to_owned());
+        let mut parts = ProcessParts {
+            user: Some(r#"{"uid":7,"gid":8}"#.to_owned()),
+            env: Some(r#"[ "A=1" ]"#.to_owned()),
+            ..ProcessParts::default()
+        };
         parts.others[0] = ("capabilities", Some(r#"{"bounding":["CAP_KILL"]}"#.to_owned()));
         let read = |options: &ExecOptions| -> serde_json::Value {
             serde_json::from_slice(&process_of(&parts, options).unwrap()).unwrap()

@@ -1,7 +1,6 @@
 //! `attach`.
 
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use clap::Args;
@@ -58,7 +57,7 @@ impl Attach {
         let input = if self.no_stdin { None } else { dunnage.attach_input(id)? };
         let (over, is_over) = std::sync::mpsc::channel::<()>();
         let output = std::thread::Builder::new().spawn(move || follow(log, &is_over))?;
-        let streams = Streams::input_only(input.map(OwnedFd::from), terminal)?;
+        let streams = Streams::input_only(input, terminal)?;
         if terminal && let Some(size) = streams.size() {
             resize(shim.client(), id.id(), size).await;
         }

@@ -179,13 +179,14 @@ impl Printer {
         *at_start = whole;
         text.extend(line.into_bytes());
         // As the container wrote it: this is its output, not ours.
-        Ok(match stream {
+        match stream {
             LogStream::Stdout => {
                 let mut output = std::io::stdout().lock();
                 output.write_all(&text).and_then(|()| output.flush())?;
             }
             LogStream::Stderr => std::io::stderr().write_all(&text)?,
-        })
+        }
+        Ok(())
     }
 }
 
