@@ -5,8 +5,7 @@
 
 use std::path::Path;
 
-use dunnage_bundles::ContainerEnd;
-use dunnage_core::{BundleId, Result, check_directory};
+use dunnage_core::{Result, check_directory};
 pub use dunnage_events::{Event, EventStream, MAX_EVENT_SIZE};
 use dunnage_events::{EventLog, TASK_DELETE, TASK_EXIT};
 
@@ -46,16 +45,18 @@ fn log_of(state: &Path) -> Result<EventLog> {
     Ok(EventLog::new(state))
 }
 
-/// Tells of the end of a container, if nobody has, and of its removal. A failure is only logged: what it
+/// Tells of the ends of containers that were noticed, and of their removal. A failure is only logged: what it
 /// tells of has happened.
-pub(crate) fn tell_end(dunnage: &Dunnage, id: &BundleId, container: ContainerEnd, is_deleted: bool) {
+pub(crate) fn tell_ends(dunnage: &Dunnage) {
     let log = EventLog::new(dunnage.0.layout.state.path());
-    let event = |topic: &str| Event::of_task(topic, id).with_process(id.id(), Some(container.pid));
-    let exit = container.untold.map(|exit| event(TASK_EXIT).with_exit(exit.status, exit.time));
-    let deleted = is_deleted.then(|| event(TASK_DELETE));
-    for event in exit.into_iter().chain(deleted) {
-        if let Err(error) = log.record_claimed(&event) {
-            tracing::warn!(%error, "cannot tell of {} of {id}", event.topic);
+    for end in dunnage.0.take_ends() {
+        let event = |topic: &str| Event::of_task(topic, &end.id).with_process(end.id.id(), Some(end.pid));
+        let exit = end.untold.map(|exit| event(TASK_EXIT).with_exit(exit.status, exit.time));
+        let deleted = end.is_deleted.then(|| event(TASK_DELETE));
+        for event in exit.into_iter().chain(deleted) {
+            if let Err(error) = log.record_claimed(&event) {
+                tracing::warn!(%error, "cannot tell of {} of {}", event.topic, end.id);
+            }
         }
     }
 }

@@ -112,12 +112,10 @@ impl Dunnage {
     }
 
     fn delete_one(&self, id: &BundleId, only: Option<Incarnation>, force: bool) -> Result<Deletion> {
-        let deletion = dunnage_bundles::delete(&self.0, id, only, force).map_err(during(|| format!("delete {id}")))?;
+        let deletion = dunnage_bundles::delete(&self.0, id, only, force);
         #[cfg(feature = "shim")]
-        if let Some(container) = deletion.container {
-            crate::events::tell_end(self, id, container, true);
-        }
-        Ok(deletion)
+        crate::events::tell_ends(self);
+        deletion.map_err(during(|| format!("delete {id}")))
     }
 
     /// Finds what crashes and reboots have left, and removes it: staging and trash, work
@@ -132,12 +130,10 @@ impl Dunnage {
     /// [`NotPaired`](crate::ErrorKind::NotPaired), with nothing changed, if the records in the
     /// state and the root directory do not pair them, and others if the records cannot be read.
     pub fn recover(&self, options: &RecoverOptions) -> Result<Recovery> {
-        let recovery = dunnage_bundles::recover(&self.0, options).map_err(during(|| "recover".to_owned()))?;
+        let recovery = dunnage_bundles::recover(&self.0, options);
         #[cfg(feature = "shim")]
-        for (id, container) in &recovery.ended {
-            crate::events::tell_end(self, id, *container, false);
-        }
-        Ok(recovery)
+        crate::events::tell_ends(self);
+        recovery.map_err(during(|| "recover".to_owned()))
     }
 
     /// The host's group id that GID 0 of the container is mapped to; 0 if it is not remapped.

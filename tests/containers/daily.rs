@@ -74,7 +74,10 @@ fn privileged_another_process_runs_in_a_container() {
         // What cannot be started.
         let failed = exec(&["c1", "--", "/no/such/program"], "").expect(125);
         assert!(failed.stderr.contains("/no/such/program") && !failed.stderr.contains("UNKNOWN"), "{failed:?}");
-        exec(&["c1", "--exec-id", "x/y", "--", "true"], "").expect(3);
+        for bad in ["x/y", "../x", ".x", ""] {
+            exec(&["c1", "--exec-id", bad, "--", "true"], "").expect(3);
+            exec(&["c1", "--detach", "--exec-id", bad, "--", "true"], "").expect(3);
+        }
         exec(&["nope", "--", "true"], "").expect(5);
         exec(&["c1"], "").expect(2);
         // Left running: known by its id.
@@ -214,6 +217,14 @@ fn privileged_the_output_of_a_detached_container_is_kept() {
         assert!(sizes.iter().all(|size| *size <= 65 << 10), "{sizes:?}");
         node.dunnage(["delete", "c2", "--force"]).expect(0);
         assert!(own.exists());
+        // What is not a file of ours is not moved out of the way.
+        let planted = node.scratch.path().join("planted.log");
+        fs::create_dir(&planted).unwrap();
+        let options = ["--detach", "--log-file", planted.to_str().unwrap()];
+        let failed = run(&mut node.command(Base::Plain, "c3", &["/bin/true"], &options), []).expect(125);
+        assert!(failed.stderr.contains("cannot be a log"), "{failed:?}");
+        assert!(planted.is_dir() && !node.scratch.path().join("planted.log.1").exists());
+        fs::remove_dir(&planted).unwrap();
         node.expect_nothing_left();
     });
 }
@@ -333,6 +344,10 @@ fn privileged_a_bundle_is_started_again_and_replaced() {
         let failed = node.command(Base::Plain, "c1", &["/bin/true"], &[]).output().unwrap();
         assert_eq!(failed.status.code(), Some(125));
         run(&mut node.command(Base::Plain, "c1", &["/bin/sleep", "1000"], &["--replace", "--detach"]), []).expect(0);
+        start(&[]).expect(6);
+        assert_eq!(status(node, "c1")["status"], "running");
+        // Not even one that has lost its shim is touched by what is refused.
+        kill(&status(node, "c1")["shim_pid"]);
         start(&[]).expect(6);
         assert_eq!(status(node, "c1")["status"], "running");
         run(&mut node.command(Base::Plain, "c1", &["/bin/echo", "new"], &["--replace", "--rm"]), []).expect(0);

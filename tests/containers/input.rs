@@ -174,6 +174,21 @@ fn privileged_a_background_job_runs_and_reads_in_the_foreground() {
 
 #[test]
 #[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
+fn privileged_our_terminal_is_what_it_was_afterwards() {
+    each_shim("privileged_our_terminal_is_what_it_was_afterwards", |node| {
+        for script in ["exit 3", "stty -echo; kill -9 $$"] {
+            let spec = node.spec(Base::Plain, "raw", &["/bin/sh", "-c", script], true);
+            let command = node.command_of(Base::Plain, "raw", &spec, &["--rm"]);
+            let shown = at_a_terminal(&command, "\"$@\"; echo code $?; /bin/stty -a", "", "");
+            assert!(shown.contains("code "), "{shown}");
+            assert!(shown.contains(" icanon") && shown.contains(" echo "), "{shown}");
+        }
+        node.expect_nothing_left();
+    });
+}
+
+#[test]
+#[cfg_attr(not(has_containers), ignore = "needs root, containerd, runc and busybox-static")]
 fn privileged_orphans_without_a_pid_namespace_do_not_stay_zombies() {
     each_shim("privileged_orphans_without_a_pid_namespace_do_not_stay_zombies", |node| {
         let script = "i=0; while [ $i -lt 60 ]; do (sleep 0.01 &); (setsid sleep 0.01 &); i=$((i+1)); done; sleep 30";

@@ -19,8 +19,8 @@ const MISTAKES: [(&str, &str, &str); 5] = [
     // The work directory goes before its bundle.
     (
         "host/bundles/src/delete.rs",
-        "let trash = self.retire()?;",
-        "if let Some(work) = self.work.take() { work.remove(&self.name)?; }\n        let trash = self.retire()?;",
+        "let retired = retired.and_then(|()| self.retire());",
+        "if let Some(work) = self.work.take() { work.remove(&self.name)?; }\n        let retired = retired.and_then(|()| self.retire());",
     ),
     // A boot that cannot be read is taken for another one.
     (

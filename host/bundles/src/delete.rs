@@ -23,9 +23,6 @@ pub struct Deletion {
     pub deleted: bool,
     /// What could not be cleaned up, and is not a reason to fail.
     pub warnings: Vec<String>,
-    /// The container that went with it, as far as one was on record.
-    #[doc(hidden)]
-    pub container: Option<ContainerEnd>,
 }
 
 /// Deletes a bundle and its work directory; `force` kills a shim that is still running. With
@@ -62,11 +59,11 @@ pub fn delete(node: &Arc<Node>, id: &BundleId, only: Option<Incarnation>, force:
 /// # Errors
 ///
 /// If it cannot be ended, or something cannot be removed.
-pub fn end_container(node: &Arc<Node>, id: &BundleId, only: Incarnation) -> Result<Option<ContainerEnd>> {
+pub fn end_container(node: &Arc<Node>, id: &BundleId, only: Incarnation) -> Result<()> {
     let mut slot = node.begin();
     let target = slot.pause(|| Target::open(node, id, LockWait::patiently()))?;
     if only != Incarnation::of(target.bundle.metadata()) {
-        return Ok(None);
+        return Ok(());
     }
     let bundle = target.bundle.share();
     let records = node.policy.shim_records(id, LazyDir::new(Access::Read, move || Ok(bundle)))?;
@@ -90,9 +87,9 @@ pub fn end_container(node: &Arc<Node>, id: &BundleId, only: Incarnation) -> Resu
     for warning in warnings {
         tracing::warn!("{id}: {warning}");
     }
-    let Some(record_dir) = record_dir else { return Ok(None) };
-    let end = ContainerEnd::settle(&record_dir.directory);
-    record_dir.remove_but_exit().map(|()| end)
+    let Some(record_dir) = record_dir else { return Ok(()) };
+    ContainerEnd::note(node, id, &record_dir.directory);
+    record_dir.remove_but_exit()
 }
 
 /// A bundle that is to be deleted: it and its work directory, locked.
@@ -155,12 +152,15 @@ impl Target {
                 // It may have mounted something while it lived.
                 mounted = self.find_mounts()?;
             }
-            container = record_dir.as_ref().and_then(|record_dir| ContainerEnd::settle(&record_dir.directory));
+            container = record_dir.as_ref().and_then(|record_dir| ContainerEnd::settle(id, &record_dir.directory));
         }
-        if mounted {
-            slot.pause(|| unmount_rootfs(node, &self.bundle))?;
+        let retired = if mounted { slot.pause(|| unmount_rootfs(node, &self.bundle)) } else { Ok(()) };
+        let retired = retired.and_then(|()| self.retire());
+        // Told of also if the bundle cannot go: its container has ended.
+        if let Some(end) = container {
+            node.note_end(ContainerEnd { is_deleted: retired.is_ok(), ..end });
         }
-        let trash = self.retire()?;
+        let trash = retired?;
 
         // The bundle is deleted. From here on every step is tried, and every failure is reported.
         let durable = node.durable;
@@ -181,7 +181,7 @@ impl Target {
         }
         let failed = results.into_iter().filter_map(Result::err);
         match failed.reduce(|first, other| first.note(other.to_string())) {
-            None => Ok(Deletion { deleted: true, warnings, container }),
+            None => Ok(Deletion { deleted: true, warnings }),
             Some(error) => Err(error),
         }
     }

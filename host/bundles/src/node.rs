@@ -1,13 +1,14 @@
 //! What every call needs: the directories of a node, its policy, and what makes privileged calls.
 
 use std::path::Component;
+use std::sync::{Mutex, PoisonError};
 
 use dunnage_broker::Privileged;
 use dunnage_core::{Error, ErrorKind, FairSemaphore, GroupRanges, Limits, NodePaths, Result, Step, check_directory};
 use dunnage_sandbox::{Policy, PolicyConfig, PolicySource};
 use dunnage_store::Layout;
 
-use crate::throttle;
+use crate::{ContainerEnd, throttle};
 
 /// How a node is set up. The defaults are the product's.
 #[derive(Clone, Debug)]
@@ -52,6 +53,9 @@ pub struct Node {
     pub policy: Policy,
     /// What unmounts, looks at other processes, and runs the runtime.
     pub privileged: Privileged,
+    /// Ends of containers that were noticed, and are to be told of; kept here, since they are to be told of
+    /// also if the call fails that noticed them.
+    ends: Mutex<Vec<ContainerEnd>>,
     pub(crate) durable: bool,
     throttle: Option<FairSemaphore>,
 }
@@ -78,7 +82,17 @@ impl Node {
         let policy = load(policy).map_err(|error| error.during(|| "start the policy".to_owned()))?;
         let layout = Layout::new(paths.state.clone(), paths.root.clone());
         let throttle = throttle::semaphore(durable);
-        Ok(Self { paths, layout, policy, privileged, durable, throttle })
+        Ok(Self { paths, layout, policy, privileged, ends: Mutex::default(), durable, throttle })
+    }
+
+    /// Notes the end of a container.
+    pub(crate) fn note_end(&self, end: ContainerEnd) {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+    }
+
+    /// Takes the ends of containers that are to be told of.
+    pub fn take_ends(&self) -> Vec<ContainerEnd> {
+        std::mem::take(&mut *self.ends.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Begins a call that changes a bundle.

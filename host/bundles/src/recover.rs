@@ -17,13 +17,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use dunnage_core::{AtStep, BundleId, Error, ErrorKind, Result, Step, names};
+use dunnage_core::{AtStep, Error, ErrorKind, Result, Step, names};
 use dunnage_store::{DirLock, LockWait, PairStatus, PreviousBoot};
-use dunnage_sys::{Directory, boot_id};
+use dunnage_sys::boot_id;
 
 pub use self::report::{Fate, Finding, Leftover, RecoverOptions, Recovery};
 use self::scan::Work;
-use crate::{ContainerEnd, Node};
+use crate::Node;
 
 /// The most entries that wait for a worker.
 const QUEUE: usize = 256;
@@ -38,7 +38,6 @@ pub(super) struct Job<'a> {
     /// The bundles of earlier boots.
     earlier: PreviousBoot,
     findings: Mutex<Vec<Finding>>,
-    ended: Mutex<Vec<(BundleId, ContainerEnd)>>,
     looked_at: AtomicU64,
 }
 
@@ -50,15 +49,7 @@ pub(super) struct Job<'a> {
 pub fn recover(node: &Arc<Node>, options: &RecoverOptions) -> Result<Recovery> {
     let deadline = Instant::now() + options.timeout;
     let Some(earlier) = prepare(node, options)? else { return Ok(Recovery::default()) };
-    let job = Job {
-        node,
-        options,
-        deadline,
-        earlier,
-        findings: Mutex::default(),
-        ended: Mutex::default(),
-        looked_at: AtomicU64::new(0),
-    };
+    let job = Job { node, options, deadline, earlier, findings: Mutex::default(), looked_at: AtomicU64::new(0) };
     // Removing a bundle removes its work directory: only then look for work directories without a
     // bundle.
     job.run(scan::state)?;
@@ -158,13 +149,6 @@ impl Job<'_> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
 
-    /// A container has ended, whose records are about to go.
-    fn ended(&self, id: &BundleId, records: &Directory) {
-        if let Some(end) = ContainerEnd::settle(records) {
-            self.ended.lock().unwrap_or_else(PoisonError::into_inner).push((id.clone(), end));
-        }
-    }
-
     /// Notes what became of something that was found; `None` if it was nothing after all.
     fn note(&self, finding: Finding, result: Result<Option<Fate>>) {
         self.found(match result {
@@ -209,7 +193,6 @@ impl Job<'_> {
                 left.write(&lock)?;
             }
         }
-        let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Recovery { findings, looked_at: self.looked_at.into_inner(), ended })
+        Ok(Recovery { findings, looked_at: self.looked_at.into_inner() })
     }
 }

@@ -12,7 +12,7 @@ use dunnage::shim::ShimClient;
 
 pub(crate) use self::signals::{Init, Interrupted, Signals};
 use self::signals::{PIPE, Received, asks_for_the_end, ends};
-use self::streams::Event;
+pub(crate) use self::streams::Event;
 pub(crate) use self::streams::{Copied, Streams};
 
 /// The signal that cannot be ignored.

@@ -3,6 +3,7 @@
 mod remover;
 mod session;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -98,6 +99,8 @@ pub(super) struct Task {
     pub(super) interactive: bool,
     /// Whether its bundle goes when it has ended.
     pub(super) remove: bool,
+    /// Whether a shim was started for it: only then is there something to take back.
+    pub(super) has_shim: Cell<bool>,
 }
 
 impl Launch {
@@ -140,7 +143,15 @@ impl Run {
         let spec = input.read().map_err(|error| error.with_operation(&operation))?;
         let dunnage = global.dunnage_beside(broker.as_ref())?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(&operation))?;
-        let task = Task { id, rootfs, settings, detach: self.detach, interactive, remove: self.rm };
+        let task = Task {
+            id,
+            rootfs,
+            settings,
+            detach: self.detach,
+            interactive,
+            remove: self.rm,
+            has_shim: Cell::new(false),
+        };
         if self.replace {
             let deletion = dunnage.delete(&task.id, true).map_err(|error| error.with_operation(&operation))?;
             for warning in deletion.warnings {

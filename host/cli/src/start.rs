@@ -1,5 +1,7 @@
 //! `start`: a container for a bundle that is there.
 
+use std::cell::Cell;
+
 use clap::Args;
 
 use super::Global;
@@ -40,7 +42,7 @@ impl Start {
         let spec = dunnage.spec_of(&id).map_err(|error| error.with_operation(operation))?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(operation))?;
         let which = dunnage.incarnation(&id).map_err(|error| error.with_operation(operation))?;
-        let task = Task { id, rootfs, settings, detach: true, interactive, remove: false };
+        let task = Task { id, rootfs, settings, detach: true, interactive, remove: false, has_shim: Cell::new(false) };
         block_on(async {
             let mut signals = Signals::new()?;
             // A container that has ended may still be known to its shim.
@@ -59,8 +61,10 @@ impl Start {
                 },
                 Err(error) => error,
             };
-            // The bundle was there before, and stays.
-            if let Err(left) = dunnage.end_container(&task.id, which) {
+            // The bundle was there before, and stays; and so does a container that was refused to be started again.
+            if task.has_shim.get()
+                && let Err(left) = dunnage.end_container(&task.id, which)
+            {
                 report(&left.into(), global.output);
             }
             Err(failed)

@@ -57,9 +57,10 @@ fn with_shim<T>(
     global: &Global,
     id: &str,
     operation: &str,
+    profile: &Profile,
     work: impl AsyncFnOnce(&Dunnage, Shim) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let broker = confine_beside_broker(global, &Profile::CONTROLLING)?;
+    let broker = confine_beside_broker(global, profile)?;
     let (dunnage, id) = set_up(global, broker.as_ref(), id)?;
     block_on(async {
         let shim = running_shim(&dunnage, &id, operation).await?;
@@ -113,7 +114,13 @@ async fn running_shim(dunnage: &Dunnage, id: &BundleId, operation: &str) -> anyh
 
 /// Removes a container that has ended from its shim, and the shim, so that another can be started.
 pub(super) async fn forget_ended(dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<()> {
-    let Ok(shim) = dunnage.connect_shim(id, ConnectOptions::default()).await else { return Ok(()) };
+    let Ok(shim) = dunnage.connect_shim(id, ConnectOptions::default()).await else {
+        // Its shim may have been killed before it ended.
+        if dunnage.task_status(id).await.is_ok_and(|status| status == TaskStatus::Stopped) {
+            dunnage.end_container(id, dunnage.incarnation(id)?)?;
+        }
+        return Ok(());
+    };
     let state = shim.client().state(id.id()).await;
     let has_ended = state.as_ref().is_ok_and(|state| state.status.enum_value_or_default() == Status::STOPPED);
     if has_ended {

@@ -35,6 +35,13 @@ pub struct ExecUser {
 ///
 /// [`ErrorKind::PolicyBroken`] if the policy has named something that is not what it should be.
 pub fn process_of(parts: &ProcessParts, options: &ExecOptions) -> Result<Vec<u8>> {
+    for part in parts.others.iter().map(|(_, part)| part).chain([&parts.user, &parts.cwd, &parts.env]).flatten() {
+        // One that spans several members would bring what nobody has asked for.
+        serde_json::from_str::<serde::de::IgnoredAny>(part).map_err(|_| {
+            let message = "the policy broke a rule: it named a part of the spec that is not one JSON value";
+            Error::new(ErrorKind::PolicyBroken, Step::Decide, message)
+        })?;
+    }
     let others = parts.others.iter().filter_map(|(key, value)| Some((*key, value.clone()?)));
     let user = options.user.map(|user| json!({ "uid": user.uid, "gid": user.gid }).to_string());
     let user = user.or_else(|| parts.user.clone()).unwrap_or_else(|| json!({ "uid": 0, "gid": 0 }).to_string());
@@ -98,7 +105,7 @@ mod tests {
 
     #[test]
     fn an_environment_that_is_none_is_refused() {
-        for env in ["{}", "\"x\"", "[", ""] {
+        for env in ["{}", "\"x\"", "[", "", "[],\"capabilities\":[]"] {
             let parts = ProcessParts { env: Some(env.to_owned()), ..ProcessParts::default() };
             let error = process_of(&parts, &ExecOptions::default()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PolicyBroken, "{env}");

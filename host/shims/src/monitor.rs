@@ -1,7 +1,7 @@
 //! The monitor: a small process that stays when the command that started a shim is gone. It is the
 //! shim's parent, drains its log, notes its end, keeps what a detached container writes, and tells of
-//! the container's end if the shim cannot. If it is killed, what would be logged is lost, and nothing
-//! else.
+//! the container's end if the shim cannot. If it is killed, what would be logged is lost; and a detached
+//! container whose output it keeps waits once its FIFO is full, until it is deleted.
 //!
 //! It is this binary under another name, and touches nothing of the policy: what it may do is in
 //! the handles and the plan that it is given.

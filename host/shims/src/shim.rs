@@ -10,7 +10,7 @@ use dunnage_events::{Event, EventLog, TASK_DELETE, TASK_EXIT};
 use dunnage_shim_proto::shim::{CreateTaskRequest, DeleteResponse};
 use dunnage_store::{RecordDir, ShimRecord, TaskRecord, socket_name};
 use dunnage_sys::trusted_path::{TrustedPathError, open_trusted};
-use dunnage_sys::{Directory, ProcessHandle, SocketFate, has_children, remove_dead_socket};
+use dunnage_sys::{Directory, ProcessHandle, SocketFate, has_children, remove_dead_socket, start_time};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
@@ -94,7 +94,8 @@ impl Shim {
     /// As for [`ShimClient::create`], and if it cannot be noted.
     pub async fn create_task(&self, request: &CreateTaskRequest) -> Result<u32> {
         let pid = self.client.create(request).await?;
-        let record = TaskRecord { pid, created: SystemTime::now(), started: None };
+        let record =
+            TaskRecord { pid, ticks: start_time(pid).ok().flatten(), created: SystemTime::now(), started: None };
         self.note(move |records| record.write(records)).await?;
         self.tell("/tasks/create", Some(pid)).await;
         Ok(pid)

@@ -141,10 +141,8 @@ impl Dunnage {
     /// If something cannot be ended or removed.
     pub fn end_container(&self, id: &BundleId, which: Incarnation) -> Result<()> {
         let ended = dunnage_bundles::end_container(&self.0, id, which);
-        if let Some(end) = ended.map_err(during(|| format!("end the container of {id}")))? {
-            crate::events::tell_end(self, id, end, false);
-        }
-        Ok(())
+        crate::events::tell_ends(self);
+        ended.map_err(during(|| format!("end the container of {id}")))
     }
 }
 

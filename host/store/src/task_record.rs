@@ -19,6 +19,9 @@ pub const KILLED_STATUS: u32 = 137;
 pub struct TaskRecord {
     /// The host's id of its init.
     pub pid: u32,
+    /// When that process was started, in clock ticks since the machine was: with its pid it is no other.
+    #[serde(default)]
+    pub ticks: Option<u64>,
     /// When it was created.
     pub created: SystemTime,
     /// When it was started; `None` until then.
@@ -127,7 +130,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let directory = open_trusted(scratch.path()).unwrap();
         assert_eq!(ExitRecord::claim(&directory).unwrap(), None);
-        let task = TaskRecord { pid: 7, created: SystemTime::now(), started: None };
+        let task = TaskRecord { pid: 7, ticks: None, created: SystemTime::now(), started: None };
         task.write(&directory).unwrap();
         assert_eq!(TaskRecord::read(&directory).unwrap(), Some(task));
         let claimed = ExitRecord::claim(&directory).unwrap().unwrap();

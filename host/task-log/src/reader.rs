@@ -182,7 +182,7 @@ mod tests {
     fn two_files_of_bounded_size_are_kept_and_followed() {
         let scratch = tempfile::tempdir().unwrap();
         let mut writer = LogWriter::new(directory(&scratch), NAME, OLDER, 4096);
-        writer.begin();
+        writer.begin().unwrap();
         let mut reader = LogReader::open(directory(&scratch), NAME, &OLDER).unwrap();
         for number in 0..1000 {
             let line = format!("line {number}\n");

@@ -37,19 +37,19 @@ impl LogWriter {
     }
 
     /// Makes the file, so that a reader finds it before anything was written.
-    pub fn begin(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made; later writes try again.
+    pub fn begin(&mut self) -> dunnage_sys::Result<()> {
         let begun = match self.directory.replace(&self.name, &self.older) {
             Err(failure) if failure.errno() != Errno::NOENT => Err(failure),
             _ => self.directory.open_new_file(&self.name, MODE),
         };
         self.size = 0;
-        match begun {
-            Ok(file) => self.file = Some(File::from(file)),
-            Err(failure) => {
-                self.file = None;
-                self.complain(&failure);
-            }
-        }
+        self.file = None;
+        self.file = Some(File::from(begun?));
+        Ok(())
     }
 
     /// Records what was read from a stream of the container.
@@ -72,8 +72,10 @@ impl LogWriter {
     }
 
     fn flush(&mut self) {
-        if self.file.is_none() {
-            self.begin();
+        if self.file.is_none()
+            && let Err(failure) = self.begin()
+        {
+            self.complain(&failure);
         }
         if let Some(file) = &mut self.file {
             match file.write_all(&self.buffer) {

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use dunnage_core::BundleId;
 
-use crate::ContainerEnd;
-
 /// How to recover.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -129,9 +127,6 @@ pub struct Recovery {
     pub findings: Vec<Finding>,
     /// How many entries were looked at.
     pub looked_at: u64,
-    /// The containers whose end was noticed.
-    #[doc(hidden)]
-    pub ended: Vec<(BundleId, ContainerEnd)>,
 }
 
 impl Recovery {

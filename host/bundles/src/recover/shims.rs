@@ -14,7 +14,7 @@ use crate::Container;
 use crate::create::{open_work_dir, take_back};
 use crate::delete::unmount_rootfs;
 use crate::inspect::is_valid;
-use crate::{Node, terminate};
+use crate::{ContainerEnd, Node, terminate};
 
 impl Job<'_> {
     /// `None` if the shim is alive and well, or everything of it is gone already.
@@ -94,7 +94,7 @@ impl Job<'_> {
                     work_dir.unlink_if_there(&name).at_step(Step::Recover)?;
                 }
             }
-            self.ended(id, &record_dir.directory);
+            ContainerEnd::note(self.node, id, &record_dir.directory);
             record_dir.remove_but_exit()
         })?;
         Ok(Some(fate))
@@ -118,7 +118,7 @@ impl Job<'_> {
         }
         let fate = self.removed_by(|| {
             clean_recorded_socket(self.node, record)?;
-            self.ended(id, &record_dir.directory);
+            ContainerEnd::note(self.node, id, &record_dir.directory);
             record_dir.remove()
         })?;
         Ok(Some(fate))

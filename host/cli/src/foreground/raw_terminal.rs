@@ -1,26 +1,29 @@
 //! Our terminal in raw mode: the container's own terminal does the rest.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use rustix::process::getpgrp;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcsetattr};
 
-/// Our terminal, raw while this process is in its foreground, until this is dropped.
+/// Our terminal, raw while this process is in its foreground, until it is restored.
 ///
 /// In the background the terminal belongs to others: setting it would stop us (SIGTTOU), or spoil what
 /// they do.
 #[derive(Debug, Default)]
 pub(super) struct RawTerminal {
     before: Mutex<Option<Termios>>,
+    /// The thread that reads may hold this for ever.
+    is_over: AtomicBool,
 }
 
 impl RawTerminal {
     /// Makes the terminal raw, if it is one and ours at the moment. Again after others had it.
     pub(super) fn set(&self) {
         let stdin = io::stdin();
-        if !isatty(&stdin) || !is_in_foreground() {
+        if self.is_over.load(Ordering::Relaxed) || !isatty(&stdin) || !is_in_foreground() {
             return;
         }
         let Ok(mut raw) = tcgetattr(&stdin) else { return };
@@ -33,9 +36,11 @@ impl RawTerminal {
     }
 }
 
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        let before = self.before.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+impl RawTerminal {
+    /// Makes the terminal what it was, for good.
+    pub(super) fn restore(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(before) = before
             && is_in_foreground()
         {

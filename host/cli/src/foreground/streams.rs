@@ -36,9 +36,11 @@ pub(crate) struct Streams {
     /// Ends when what copies output has.
     copying: UnboundedReceiver<Infallible>,
     /// Closed to say that nothing more will come.
-    more: OwnedFd,
+    more: Option<OwnedFd>,
     events: UnboundedReceiver<Event>,
+    /// Ours, if our input goes to the process's own.
     terminal: Option<Arc<RawTerminal>>,
+    has_terminal: bool,
     /// As long as this is open, a terminal does not hang up.
     _input: Option<OwnedFd>,
 }
@@ -85,14 +87,24 @@ impl Streams {
             let input = Input { fifo: stdin, terminal: terminal.clone(), detaches: false, events: sender };
             on_thread(move || input.copy())?;
         }
-        Ok(Self { copying, more, events, terminal, _input: held })
+        Ok(Self {
+            copying,
+            more: Some(more),
+            events,
+            terminal: terminal.filter(|_| copied.input),
+            has_terminal: copied.terminal,
+            _input: held,
+        })
     }
 
     /// Only our input, for a process whose output comes another way.
-    pub(crate) fn input_only(fifo: Option<OwnedFd>, terminal: bool) -> io::Result<Self> {
+    /// What is sent to the other end is an event too.
+    pub(crate) fn input_only(fifo: Option<OwnedFd>, terminal: bool) -> io::Result<(Self, UnboundedSender<Event>)> {
         let (sender, events) = unbounded_channel();
+        let leave = sender.clone();
         let (_, more) = pipe_with(PipeFlags::CLOEXEC)?;
         let (_, copying) = unbounded_channel();
+        let has_terminal = terminal;
         let terminal = terminal.then(|| Arc::new(RawTerminal::default()));
         let mut held = None;
         if let Some(fifo) = fifo {
@@ -103,7 +115,7 @@ impl Streams {
             let input = Input { fifo, terminal: terminal.clone(), detaches: true, events: sender };
             on_thread(move || input.copy())?;
         }
-        Ok(Self { copying, more, events, terminal, _input: held })
+        Ok((Self { copying, more: Some(more), events, terminal, has_terminal, _input: held }, leave))
     }
 
     /// Waits for the next event; there may never be one.
@@ -123,7 +135,9 @@ impl Streams {
 
     /// The size of our terminal, if the container has one.
     pub(crate) fn size(&self) -> Option<(u32, u32)> {
-        self.terminal.as_ref()?;
+        if !self.has_terminal {
+            return None;
+        }
         tcgetwinsize(io::stdout())
             .or_else(|_| tcgetwinsize(io::stdin()))
             .ok()
@@ -131,10 +145,17 @@ impl Streams {
     }
 
     /// Copies what is left of the container's output.
-    pub(crate) async fn finish(self) {
-        let Self { more, mut copying, terminal: _until_the_end, .. } = self;
-        drop(more);
-        while copying.recv().await.is_some() {}
+    pub(crate) async fn finish(mut self) {
+        self.more = None;
+        while self.copying.recv().await.is_some() {}
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.restore();
+        }
     }
 }
 

@@ -39,6 +39,7 @@ impl<'a> Session<'a> {
         let attendance = ends.as_mut().map(TaskStreams::attend);
         let is_kept = options.output.is_some();
         let shim = signals.interrupt(dunnage.start_shim(&task.id, options)).await??;
+        task.has_shim.set(true);
         let bundle = dunnage.load(&task.id)?;
         let paths = match &ends {
             Some(ends) => Some(ends.paths()),

@@ -10,7 +10,7 @@ use dunnage::{BundleId, Dunnage, ErrorKind, Step};
 use super::{Container, Global, during, running_shim, set_up};
 use crate::confine::{Profile, confine_beside_broker};
 use crate::failure::Failed;
-use crate::foreground::{Attached, Over, Signals, Streams, resize};
+use crate::foreground::{Attached, Event, Over, Signals, Streams, resize};
 use crate::shim::block_on;
 
 /// How long the last output of a container that has ended may take to arrive.
@@ -47,8 +47,8 @@ impl Attach {
         let mut signals = Signals::new()?;
         let shim = running_shim(dunnage, id, "attach to").await?;
         let mut log = dunnage.container_log(id)?.ok_or_else(|| {
-            let why = "its output goes to the command that runs it; only a container that was started with --detach \
-                can be attached to";
+            let why = "nothing of its output is kept in its work directory: it was started without --detach, or with \
+                --log-file";
             Failed::of(&format!("attach to {id}"), ErrorKind::Unsupported, Step::ReadLog, why)
         })?;
         // From now on.
@@ -56,8 +56,13 @@ impl Attach {
         let terminal = shim.client().state(id.id()).await?.terminal;
         let input = if self.no_stdin { None } else { dunnage.attach_input(id)? };
         let (over, is_over) = std::sync::mpsc::channel::<()>();
-        let output = std::thread::Builder::new().spawn(move || follow(log, &is_over))?;
-        let streams = Streams::input_only(input, terminal)?;
+        let (streams, leave) = Streams::input_only(input, terminal)?;
+        let output = std::thread::Builder::new().spawn(move || {
+            if follow(log, &is_over).is_err() {
+                // Nobody looks any more; the container goes on.
+                let _ = leave.send(Event::Detached);
+            }
+        })?;
         if terminal && let Some(size) = streams.size() {
             resize(shim.client(), id.id(), size).await;
         }
@@ -66,7 +71,7 @@ impl Attach {
         drop(over);
         if let Over::Ended(status) = ended {
             // What it wrote last is on its way.
-            let _ = dunnage_async::on_thread(move || output.join()).await;
+            let _ = signals.bound(dunnage_async::on_thread(move || output.join())).await;
             return Ok(attached.exit_code(status));
         }
         Ok(0)
@@ -74,7 +79,7 @@ impl Attach {
 }
 
 /// Copies what is written to our streams, until it is over and nothing more comes.
-fn follow(mut log: LogReader, over: &std::sync::mpsc::Receiver<()>) {
+fn follow(mut log: LogReader, over: &std::sync::mpsc::Receiver<()>) -> std::io::Result<()> {
     let mut is_over = false;
     loop {
         let most = if is_over { LAST_OUTPUT_TIMEOUT } else { LOOK_INTERVAL };
@@ -82,21 +87,17 @@ fn follow(mut log: LogReader, over: &std::sync::mpsc::Receiver<()>) {
             Ok(Some(line)) => {
                 let stream = line.stream;
                 let bytes = line.into_bytes();
-                let written = match stream {
+                match stream {
                     LogStream::Stdout => {
                         let mut output = std::io::stdout().lock();
-                        output.write_all(&bytes).and_then(|()| output.flush())
+                        output.write_all(&bytes).and_then(|()| output.flush())?;
                     }
-                    LogStream::Stderr => std::io::stderr().write_all(&bytes),
-                };
-                // Nobody looks any more; the container goes on.
-                if written.is_err() {
-                    return;
+                    LogStream::Stderr => std::io::stderr().write_all(&bytes)?,
                 }
             }
-            Ok(None) if is_over => return,
+            Ok(None) if is_over => return Ok(()),
             Ok(None) => is_over = over.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected),
-            Err(_) => return,
+            Err(error) => return Err(std::io::Error::other(error)),
         }
     }
 }

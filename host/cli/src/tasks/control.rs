@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Changed, Container, Global, with_shim};
+use super::{Changed, Container, Global, Profile, with_shim};
 
 /// The largest resources that are read, in bytes.
 const MAX_RESOURCES: u64 = 1 << 20;
@@ -30,7 +30,7 @@ pub(crate) struct Resume {
 impl Pause {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = &self.container.id;
-        with_shim(global, id, "pause", async |_, shim| {
+        with_shim(global, id, "pause", &Profile::CONTROLLING, async |_, shim| {
             shim.client().pause().await?;
             shim.tell("/tasks/paused", None).await;
             Ok(())
@@ -42,7 +42,7 @@ impl Pause {
 impl Resume {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = &self.container.id;
-        with_shim(global, id, "resume", async |_, shim| {
+        with_shim(global, id, "resume", &Profile::CONTROLLING, async |_, shim| {
             shim.client().resume().await?;
             shim.tell("/tasks/resumed", None).await;
             Ok(())
@@ -68,7 +68,9 @@ impl Update {
         let operation =
             || format!("update {}: cannot read {}", global.id(&self.container.id), self.resources.display());
         let resources = read(&self.resources).with_context(operation)?;
-        with_shim(global, &self.container.id, "update", async |_, shim| Ok(shim.client().update(&resources).await?))
+        with_shim(global, &self.container.id, "update", &Profile::ASKING, async |_, shim| {
+            Ok(shim.client().update(&resources).await?)
+        })
     }
 }
 
@@ -111,7 +113,7 @@ impl Resize {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let process = self.exec.as_deref().unwrap_or(&self.container.id);
         let (width, height) = self.size;
-        with_shim(global, &self.container.id, "resize", async |_, shim| {
+        with_shim(global, &self.container.id, "resize", &Profile::ASKING, async |_, shim| {
             Ok(shim.client().resize_pty(process, width, height).await?)
         })
     }

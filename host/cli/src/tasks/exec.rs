@@ -1,12 +1,13 @@
 //! `exec`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use dunnage::events::Event;
 use dunnage::shim::protocol::shim::ExecProcessRequest;
-use dunnage::shim::{ExecOptions, ExecUser, Shim, TaskStreams};
+use dunnage::shim::{ExecOptions, ExecUser, Shim, ShimClient, TaskStreams};
 use dunnage::{BundleId, Dunnage};
 use serde::Serialize;
 
@@ -19,6 +20,11 @@ use crate::shim::block_on;
 
 /// The exit code of our own failures, apart from those of the process.
 const OWN_FAILURE: u8 = 125;
+/// How often to try to end a process that is not wanted any more.
+const GIVE_UP_ROUNDS: u32 = 100;
+const GIVE_UP_INTERVAL: Duration = Duration::from_millis(50);
+/// The signal that cannot be ignored.
+const SIGKILL: u32 = 9;
 /// Discards output.
 const NOWHERE: &str = "/dev/null";
 
@@ -26,7 +32,8 @@ const NOWHERE: &str = "/dev/null";
 #[derive(Args)]
 #[command(
     after_help = "The process has the environment, working directory, user and rights of the container's own, unless said\n\
-    otherwise. The exit code is the process's, 128+n if signal n ended it, 125 if it could not be run.\n\n\
+    otherwise. The exit code is the process's, 128+n if signal n ended it, 125 if it could not be run; 3, 5 and 6 also\n\
+    mean a bad id, no such bundle, and a container that does not run.\n\n\
     Example:\n  dunnage exec web-1 -- cat /etc/hostname\n  dunnage exec -it web-1 -- sh"
 )]
 pub(crate) struct Exec {
@@ -132,6 +139,8 @@ impl Exec {
         };
         let broker = confine_beside_broker(global, &Profile::CONTROLLING)?;
         let (dunnage, id) = set_up(global, broker.as_ref(), &self.container.id)?;
+        // It becomes the name of a file: the rule for ids is its rule.
+        dunnage.locate(&global.id(&exec_id)).map_err(|error| error.with_operation(operation))?;
         let process = Process {
             container: id.clone(),
             id: exec_id,
@@ -183,8 +192,7 @@ impl Process {
         let pid = match started {
             Ok(pid) => pid,
             Err(error) => {
-                let _ = client.kill(&self.id, 9, false).await;
-                let _ = client.delete_process(&self.id).await;
+                self.give_up(client).await;
                 return Err(error);
             }
         };
@@ -211,6 +219,19 @@ impl Process {
         }
         attached.finish_streams(signals).await;
         Ok(attached.exit_code(status))
+    }
+
+    /// Ends a process whose start was interrupted, or that could not be started: the shim may still be at it.
+    async fn give_up(&self, client: &ShimClient) {
+        for _ in 0..GIVE_UP_ROUNDS {
+            // It has ended, or was never there.
+            if client.delete_process(&self.id).await.is_ok() {
+                return;
+            }
+            let _ = client.kill(&self.id, SIGKILL, false).await;
+            tokio::time::sleep(GIVE_UP_INTERVAL).await;
+        }
+        tracing::warn!("process {} may be left in {}", self.id, self.container);
     }
 
     fn request(&self, ends: Option<&TaskStreams>) -> ExecProcessRequest {

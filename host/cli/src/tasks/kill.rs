@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Changed, Container, Global, seconds, signal_name, with_shim};
+use super::{Changed, Container, Global, Profile, seconds, signal_name, with_shim};
 
 /// Send a signal to a container
 #[derive(Args)]
@@ -30,7 +30,7 @@ pub(crate) struct Kill {
 impl Kill {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let process = self.exec.as_deref().unwrap_or(&self.container.id);
-        with_shim(global, &self.container.id, "kill", async |_, shim| {
+        with_shim(global, &self.container.id, "kill", &Profile::ASKING, async |_, shim| {
             Ok(shim.client().kill(process, self.signal, self.all).await?)
         })
     }
@@ -60,7 +60,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 impl Stop {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = self.container.id.as_str();
-        with_shim(global, id, "stop", async |_, shim| {
+        with_shim(global, id, "stop", &Profile::ASKING, async |_, shim| {
             let client = shim.client();
             let wait = client.wait(id);
             tokio::pin!(wait);

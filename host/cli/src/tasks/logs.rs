@@ -10,7 +10,7 @@ use dunnage::{BundleId, Dunnage, ErrorKind};
 use serde::Serialize;
 
 use super::{Container, Global};
-use crate::confine::{Profile, confine};
+use crate::confine::{Profile, confine_with_policy};
 use crate::failure::Failed;
 use crate::output::{Output, Reader, printable_time};
 use crate::times::since;
@@ -67,13 +67,16 @@ struct Printer {
 impl Logs {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let file = self.log_file.as_deref().map(open_log).transpose()?;
-        confine(global, &Profile::FOLLOWING_LOG);
+        // A rotated file is opened by its name again.
+        let directory = self.log_file.as_deref().and_then(std::path::Path::parent);
+        confine_with_policy(global, &Profile::FOLLOWING_LOG, directory.or(global.policy.as_deref()));
         let dunnage = global.dunnage()?;
         let id = global.id(&self.container.id);
         let mut reader = match file {
             Some(reader) => reader,
             None => dunnage.container_log(&id)?.ok_or_else(|| {
-                let why = "nothing was kept: only a container that was started with --detach has a log";
+                let why = "nothing was kept in its work directory: it was started without --detach, or with --log-file, which is to be \
+                    named here too";
                 Failed::of(&format!("logs {id}"), ErrorKind::NotFound, dunnage::Step::ReadLog, why)
             })?,
         };

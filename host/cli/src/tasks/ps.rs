@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Container, Global, with_shim};
+use super::{Container, Global, Profile, with_shim};
 use crate::output::columns;
 
 /// List the processes of a container
@@ -25,7 +25,8 @@ struct Process {
 impl Ps {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = self.container.id.as_str();
-        let pids = with_shim(global, id, "ps", async |_, shim| Ok(shim.client().list_pids(id).await?))?;
+        let pids =
+            with_shim(global, id, "ps", &Profile::ASKING, async |_, shim| Ok(shim.client().list_pids(id).await?))?;
         let processes: Vec<_> = pids.into_iter().map(Process::of).collect();
         Ok(global.output.show(&processes, |processes| {
             let rows: Vec<_> = processes.iter().map(Process::row).collect();

@@ -39,7 +39,7 @@ struct Ended {
 
 impl Wait {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let broker = confine_beside_broker(global, &Profile::CONTROLLING)?;
+        let broker = confine_beside_broker(global, &Profile::ASKING)?;
         let (dunnage, id) = set_up(global, broker.as_ref(), &self.container.id)?;
         let exit_code = block_on(wait(&dunnage, &id)).map_err(|error| during(error, &format!("wait for {id}")))?;
         let ended = Ended { namespace: id.namespace().to_owned(), id: id.id().to_owned(), exit_code };
@@ -48,8 +48,14 @@ impl Wait {
 }
 
 async fn wait(dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<u32> {
+    let mut was_there = false;
     loop {
         match dunnage.connect_shim(id, ConnectOptions::default()).await {
+            // It was deleted while we waited.
+            Err(error) if error.kind() == ErrorKind::NotFound && was_there => {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                return Ok(told(dunnage, id).unwrap_or(UNSEEN));
+            }
             Ok(shim) => match shim.client().wait(id.id()).await {
                 Ok(ended) => return Ok(ended.exit_status),
                 // The shim was killed, or has forgotten the container, which has ended then.
@@ -66,6 +72,7 @@ async fn wait(dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<u32> {
             }
             Err(_) => {}
         }
+        was_there = true;
         if let Some(status) = without_shim(dunnage, id).await? {
             return Ok(status);
         }

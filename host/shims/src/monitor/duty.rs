@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use dunnage_core::BundleId;
 use dunnage_events::{Event, EventLog, TASK_EXIT};
 use dunnage_store::{ExitRecord, LockWait, TaskRecord};
-use dunnage_sys::{Directory, DirectoryWatch, OomWatch, has_ended, open_child, reap_all_but, try_reap};
+use dunnage_sys::{Directory, DirectoryWatch, OomWatch, has_ended, open_child, reap_all_but, start_time, try_reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -60,7 +60,12 @@ impl Duty {
                 let fds = [Some(shim.as_fd()), Some(started.stdout.as_fd()), Some(started.stderr.as_fd())];
                 let changes = changes.as_ref();
                 let fds = fds.into_iter().flatten().chain(changes.map(AsFd::as_fd));
-                let soon = init.as_ref().and_then(|init| init.ended).map(|_| TELL_INTERVAL);
+                // Where nothing can be watched (there is a limit per user) it is looked at now and then.
+                let soon = if init.as_ref().is_some_and(|init: &Init| init.ended.is_some()) {
+                    Some(TELL_INTERVAL)
+                } else {
+                    changes.is_none().then_some(REAP_INTERVAL)
+                };
                 if self.wait(fds, init.as_ref(), soon).is_err() {
                     break;
                 }
@@ -145,8 +150,10 @@ impl Duty {
         if init.as_ref().is_some_and(|init| init.task.pid == task.pid) {
             return;
         }
-        // One that was reaped already has told of its end.
-        *init = open_child(task.pid).ok().map(|process| Init {
+        // One that was reaped already has told of its end, and its number may be another's by now.
+        let process = open_child(task.pid).ok();
+        let is_it = start_time(task.pid).is_ok_and(|ticks| ticks.is_some() && ticks == task.ticks);
+        *init = process.filter(|_| is_it).map(|process| Init {
             oom: OomWatch::of_process(task.pid),
             task,
             process,

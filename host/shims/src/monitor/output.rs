@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dunnage_core::names;
 use dunnage_sys::trusted_path::open_trusted;
-use dunnage_sys::{Directory, Name};
+use dunnage_sys::{Directory, FileKind, Name, effective_ids};
 use dunnage_task_log::{LogStream, LogWriter};
 use rustix::io::Errno;
 use rustix::pipe::fcntl_setpipe_size;
@@ -18,6 +18,8 @@ use crate::spawn::Handles;
 /// How much may wait in a FIFO, and how much is read at a time.
 const WAITING: usize = 1 << 20;
 const BUFFER: usize = 64 << 10;
+/// How often it is read at a time.
+const ROUNDS: usize = 16;
 
 /// Where the output of a container is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +49,11 @@ impl ContainerOutput {
         };
         let streams = [(LogStream::Stdout, open(&names::STDOUT)?), (LogStream::Stderr, open(&names::STDERR)?)];
         let (directory, name, older) = log.place(&handles.work_dir)?;
+        for name in [&name, &older] {
+            check_replaceable(&directory, name)?;
+        }
         let mut writer = LogWriter::new(directory, name, older, log.max_size);
-        writer.begin();
+        writer.begin().map_err(|failure| format!("cannot keep the output of the container: {failure}"))?;
         Ok(Self { streams, writer })
     }
 
@@ -59,7 +64,8 @@ impl ContainerOutput {
     /// Keeps what has been written so far. Both streams in turn, so that their order is nearly kept.
     pub(super) fn drain(&mut self) {
         let mut buffer = vec![0_u8; BUFFER];
-        loop {
+        // A container that never stops writing must not keep us from all else.
+        for _ in 0..ROUNDS {
             let mut is_more = false;
             for (stream, fifo) in &self.streams {
                 match rustix::io::read(fifo, &mut *buffer) {
@@ -76,6 +82,17 @@ impl ContainerOutput {
                 return;
             }
         }
+    }
+}
+
+/// Refuses a name under which there is anything but a file of ours: a device or a directory must not be
+/// moved out of the way.
+fn check_replaceable(directory: &Directory, name: &Name) -> Result<(), String> {
+    match directory.metadata_at(name) {
+        Err(failure) if failure.errno() == Errno::NOENT => Ok(()),
+        Err(failure) => Err(failure.to_string()),
+        Ok(found) if found.kind == FileKind::Regular && found.uid == effective_ids().0 => Ok(()),
+        Ok(_) => Err(format!("{} is not a file of this user, and cannot be a log", directory.path_of(name).display())),
     }
 }
 
