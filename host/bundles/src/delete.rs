@@ -1,14 +1,17 @@
 //! `delete`: look before anything is touched, take the name away, remove what is left.
 
+mod end_container;
+
 use std::sync::Arc;
 
 use dunnage_core::{AtStep, BundleId, Error, ErrorKind, Incarnation, Result, ShimRecords, Step, names};
-use dunnage_sandbox::{Access, LazyDir};
+use dunnage_sandbox::Access;
 use dunnage_store::{DirLock, LockWait, RecordDir, ShimRecord, check_owner, names_of, socket_name};
 use dunnage_sys::trusted_path::open_trusted;
 use dunnage_sys::{Directory, Metadata, Mounts, Name, SocketFate, SocketIdentity, remove_recorded_socket};
 use rustix::io::Errno;
 
+pub use self::end_container::end_container;
 use crate::policy_call::{Lendable, call_policy};
 use crate::staging::cannot_rename;
 use crate::throttle::Slot;
@@ -51,45 +54,6 @@ pub fn delete(node: &Arc<Node>, id: &BundleId, only: Option<Incarnation>, force:
         Err(error) if error.kind() == ErrorKind::NotFound => remove_orphan(node, id),
         outcome => outcome,
     }
-}
-
-/// Ends what runs of a bundle, if it is still that incarnation: its container, with force, and its shim,
-/// with all that is on record about them. The bundle stays.
-///
-/// # Errors
-///
-/// If it cannot be ended, or something cannot be removed.
-pub fn end_container(node: &Arc<Node>, id: &BundleId, only: Incarnation) -> Result<()> {
-    let mut slot = node.begin();
-    let target = slot.pause(|| Target::open(node, id, LockWait::patiently()))?;
-    if only != Incarnation::of(target.bundle.metadata()) {
-        return Ok(());
-    }
-    let bundle = target.bundle.share();
-    let records = node.policy.shim_records(id, LazyDir::new(Access::Read, move || Ok(bundle)))?;
-    let record_dir = RecordDir::open(&node.layout, id)?;
-    let mut warnings = Vec::new();
-    if let Some(shim) = target.find_shim(&records, record_dir.as_ref(), true, &mut warnings)? {
-        slot.pause(|| target.end_shim(node, id, &shim, true))?;
-    }
-    if target.find_mounts()? {
-        slot.pause(|| unmount_rootfs(node, &target.bundle))?;
-    }
-    target.clean_socket(node, id, &records, record_dir.as_ref(), &mut warnings);
-    for name in [names::SHIM_PID, names::ADDRESS] {
-        target.bundle.unlink_if_there(&name).at_step(Step::EndShim)?;
-    }
-    if let Some(work) = &target.work {
-        for name in [names::SHIM_STDOUT, names::SHIM_STDERR] {
-            work.directory.unlink_if_there(&name).at_step(Step::EndShim)?;
-        }
-    }
-    for warning in warnings {
-        tracing::warn!("{id}: {warning}");
-    }
-    let Some(record_dir) = record_dir else { return Ok(()) };
-    ContainerEnd::note(node, id, &record_dir.directory);
-    record_dir.remove_but_exit()
 }
 
 /// A bundle that is to be deleted: it and its work directory, locked.
