@@ -108,7 +108,7 @@ impl Profile {
     /// Deletes bundles.
     pub const DELETING: Self = Self {
         name: "deleting",
-        // Of what is on record only, which tells of the end of a container.
+        // Writing is for our records, which tell of the end of a container.
         state: &[READ, DELETE, WRITE, TRUNCATE],
         root: &[READ, DELETE],
         sockets: &[LIST, UNLINK],
