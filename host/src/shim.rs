@@ -12,8 +12,8 @@ use std::time::Duration;
 use dunnage_core::{BundleId, Result, ShimOptions};
 pub use dunnage_shim_proto as protocol;
 pub use dunnage_shims::{
-    Attendance, Callback, ConnectOptions, ExecOptions, ExecUser, FifoNames, MONITOR, OutputLog, SHIM, ServeOptions,
-    Shim, ShimClient, StartOptions, Stop, TaskStatus, TaskStreams, detach, monitor, serve,
+    Attendance, Callback, ConnectOptions, ExecOptions, ExecUser, FifoNames, MAX_ADDRESS, MONITOR, OutputLog, SHIM,
+    ServeOptions, Shim, ShimClient, StartOptions, Stop, TaskStatus, TaskStreams, detach, monitor, serve,
 };
 pub use dunnage_task_log::{DEFAULT_MAX_SIZE, Line, LogReader, LogStream, MIN_MAX_SIZE};
 

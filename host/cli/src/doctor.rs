@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::Args;
+use dunnage::shim::MAX_ADDRESS;
 use serde::Serialize;
 
 use super::confine::{Profile, confine};
 use super::failure::Failed;
 use super::options::Global;
 use super::output::columns;
-use super::reach::{MAX_ADDRESS, closed_ancestor};
+use super::reach::closed_ancestor;
 
 /// Check what this machine has of what containers need
 #[derive(Args)]

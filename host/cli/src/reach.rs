@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The longest address that can be bound: what fits into `sun_path` of unix(7), with `unix://`.
-pub(super) const MAX_ADDRESS: usize = 106;
+use dunnage::shim::MAX_ADDRESS;
 
 /// The first directory on the way to a path, itself left out, that a group may not pass.
 pub(super) fn closed_ancestor(path: &Path, gid: u32) -> Option<PathBuf> {

@@ -33,7 +33,7 @@ impl EventLog {
     /// Takes an event of a shim in this process. A failure is only logged: nothing waits for it.
     pub fn publish(&self, topic: &str, namespace: &str, event: Any) {
         let recorded = assemble(topic, namespace, event, SystemTime::now());
-        if let Err(error) = recorded.and_then(|event| self.append(&event)) {
+        if let Err(error) = recorded.and_then(|event| self.tell(&event)) {
             tracing::warn!(%error, "cannot record an event");
         }
     }
@@ -49,7 +49,7 @@ impl EventLog {
     ///
     /// If it cannot be written down.
     pub fn tell(&self, event: &Event) -> Result<()> {
-        self.append(event)
+        self.append_if(event, || self.is_news(event))
     }
 
     /// Records an event, encoded as a shim publishes it.
@@ -58,11 +58,7 @@ impl EventLog {
     ///
     /// If it is not an event, or cannot be written down.
     pub fn record(&self, topic: &str, namespace: &str, event: &[u8]) -> Result<()> {
-        self.append(&decode(topic, namespace, event, SystemTime::now())?)
-    }
-
-    fn append(&self, event: &Event) -> Result<()> {
-        self.append_if(event, || self.is_news(event))
+        self.tell(&decode(topic, namespace, event, SystemTime::now())?)
     }
 
     /// Records the end of a container that the caller has claimed.

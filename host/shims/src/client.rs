@@ -6,12 +6,13 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dunnage_core::{Error, ErrorKind, Result, Step, printable_line};
 use dunnage_shim_proto::{shim, shim_ttrpc};
 use protobuf::well_known_types::any::Any;
 use protobuf::well_known_types::empty::Empty;
+use protobuf::well_known_types::timestamp::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use ttrpc::context::{Context, with_duration};
@@ -225,6 +226,12 @@ impl ShimClient {
         // Zero means no timeout.
         answer("Wait", self.service.wait(self.within(Duration::ZERO), &request).await)
     }
+}
+
+/// A time that a shim has answered; `None` for Go's zero time and others before 1970.
+pub(crate) fn time_of(time: &Timestamp) -> Option<SystemTime> {
+    let since = Duration::new(u64::try_from(time.seconds).ok()?, u32::try_from(time.nanos).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
 /// A client on a connected socket, which is called back when the connection is lost. Needs a tokio

@@ -38,6 +38,7 @@ pub use self::detach::detach;
 pub use self::exec_process::{ExecOptions, ExecUser, process_of};
 pub use self::monitor::{MONITOR, OutputLog, run as monitor};
 pub use self::options::{Callback, ConnectOptions, StartOptions};
+pub use self::pending::MAX_ADDRESS;
 pub use self::shim::{Shim, Stop, remove_socket};
 pub use self::standalone::{SHIM, ServeOptions, serve};
 pub use self::start::{serve as serve_in_process, start};

@@ -22,8 +22,8 @@ use crate::preflight::ensure_no_shim;
 use crate::spawn::Handles;
 use crate::supervisor::Supervisor;
 
-/// The longest address (`sun_path` of unix(7), with the prefix).
-const MAX_ADDRESS: usize = 106;
+/// The longest address of a shim: what fits into `sun_path` of unix(7), with `unix://`.
+pub const MAX_ADDRESS: usize = 106;
 /// How long a shim that has closed its connections may take to end.
 const SHIM_END_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(200);
 

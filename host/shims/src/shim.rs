@@ -14,7 +14,7 @@ use dunnage_sys::{Directory, ProcessHandle, SocketFate, has_children, remove_dea
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::client::ShimClient;
+use crate::client::{ShimClient, time_of};
 use crate::in_process::Served;
 
 /// How long a shim may take to publish what has happened to a container that was deleted.
@@ -128,10 +128,7 @@ impl Shim {
     pub async fn delete_task(&self) -> Result<DeleteResponse> {
         let deleted = self.client.delete().await?;
         let (pid, status) = (deleted.pid, deleted.exit_status);
-        let at = deleted.exited_at.as_ref().and_then(|at| {
-            let since = Duration::new(u64::try_from(at.seconds).ok()?, u32::try_from(at.nanos).ok()?);
-            Some(SystemTime::UNIX_EPOCH + since)
-        });
+        let at = deleted.exited_at.as_ref().and_then(time_of);
         let (events, id) = (self.events(), self.id.clone());
         let told = blocking(move || {
             let event = |topic: &str| Event::of_task(topic, &id).with_process(id.id(), Some(pid));

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use dunnage_sys::dial;
 
 use crate::cleanup::Cleanup;
-use crate::client::client_on;
+use crate::client::{client_on, time_of};
 
 /// How long it may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,8 +16,6 @@ pub(super) fn exit_of(shim: &Cleanup, id: &str) -> Option<(u32, SystemTime)> {
     runtime.block_on(async {
         let socket = dial(&shim.handles.sockets, &shim.socket).ok()?;
         let state = client_on(socket, None).ok()?.with_timeout(TIMEOUT).state(id).await.ok()?;
-        let at = state.exited_at.as_ref()?;
-        let since = Duration::new(u64::try_from(at.seconds).ok()?, u32::try_from(at.nanos).ok()?);
-        Some((state.exit_status, SystemTime::UNIX_EPOCH + since))
+        Some((state.exit_status, time_of(state.exited_at.as_ref()?)?))
     })
 }
