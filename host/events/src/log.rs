@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use dunnage_core::{AtStep, BundleId, Error, ErrorKind, Result, Step, names};
 use dunnage_store::{BaseDir, DirLock, ExitRecord, LockWait};
-use dunnage_sys::{Directory, FileIdentity, LineFile, Name};
+use dunnage_sys::{Directory, Name};
 use protobuf::well_known_types::any::Any;
 use rustix::io::Errno;
 
@@ -25,9 +25,6 @@ pub struct EventLog {
     state: BaseDir,
     max_size: u64,
 }
-
-/// The files as they were at one instant, the older one first.
-pub(super) type Files = [Option<LineFile>; 2];
 
 impl EventLog {
     /// Takes an event of a shim in this process. A failure is only logged: nothing waits for it.
@@ -136,7 +133,8 @@ impl EventLog {
     pub fn read(&self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         let Some(directory) = self.open()? else { return Ok(events) };
-        for file in files(&directory)?.into_iter().flatten() {
+        let files = directory.open_rotated_lines(&names::LOG, &names::OLDER_LOG).at_step(Step::ReadEvents)?;
+        for file in files.into_iter().flatten() {
             Reader::new(file).read_on(&mut events)?;
         }
         Ok(events)
@@ -150,28 +148,6 @@ fn end_of_container(event: &Event) -> Option<(BundleId, ExitRecord)> {
     }
     let exit = ExitRecord { pid: event.pid?, status: event.exit_status?, time: event.time };
     Some((BundleId::new(&event.namespace, event.id.as_deref()?), exit))
-}
-
-/// Opens both files without a lock, which a stopped reader would keep from the writers. If `log` is
-/// still the same one after `log.1` was opened, they belong together.
-pub(super) fn files(directory: &Directory) -> Result<Files> {
-    for _ in 0..100 {
-        let newer = directory.open_lines_to_read(&names::LOG).at_step(Step::ReadEvents)?;
-        let older = directory.open_lines_to_read(&names::OLDER_LOG).at_step(Step::ReadEvents)?;
-        if newer.as_ref().map(LineFile::identity) == current(directory)? {
-            return Ok([older, newer]);
-        }
-    }
-    let message = format!("{} changes too fast to be read", directory.path().display());
-    Err(Error::new(ErrorKind::Locked, Step::ReadEvents, message).at(directory.path()))
-}
-
-/// Which file `log` is now.
-pub(super) fn current(directory: &Directory) -> Result<Option<FileIdentity>> {
-    match directory.metadata_at(&names::LOG) {
-        Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
-        result => result.map(|found| Some(found.identity())).at_step(Step::ReadEvents),
-    }
 }
 
 #[cfg(test)]

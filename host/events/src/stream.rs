@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dunnage_core::{AtStep, Result, Step};
+use dunnage_core::{AtStep, Result, Step, names};
 use dunnage_sys::{Directory, DirectoryWatch};
 
 use crate::Event;
-use crate::log::{EventLog, current, files};
+use crate::log::EventLog;
 use crate::reader::Reader;
 
 /// How often to look where nothing can be watched: no directory yet, no inotify.
@@ -94,7 +94,7 @@ impl EventStream {
         };
         self.watch(&directory);
         // First which file it is, then its content: nothing is appended to a file that has lost its name.
-        let now = current(&directory)?;
+        let now = directory.lines_identity(&names::LOG).at_step(Step::ReadEvents)?;
         let known = self.reader.as_ref().map(Reader::identity);
         if let Some(reader) = &mut self.reader {
             reader.read_on(&mut self.ready)?;
@@ -102,7 +102,8 @@ impl EventStream {
         if known == now && now.is_some() {
             return Ok(());
         }
-        for file in files(&directory)?.into_iter().flatten() {
+        let files = directory.open_rotated_lines(&names::LOG, &names::OLDER_LOG).at_step(Step::ReadEvents)?;
+        for file in files.into_iter().flatten() {
             if Some(file.identity()) != known {
                 self.reader.insert(Reader::new(file)).read_on(&mut self.ready)?;
             }

@@ -11,6 +11,9 @@ use crate::metadata::metadata_of;
 use crate::open::open_below;
 use crate::{Crossing, Directory, Failure, FileIdentity, FileKind, Metadata, Name, Result, retry};
 
+/// How often a file and its older one are looked for.
+const ROTATION_ATTEMPTS: usize = 100;
+
 /// An open file of lines.
 #[derive(Debug)]
 pub struct LineFile {
@@ -39,6 +42,30 @@ impl Directory {
         }
     }
 
+    /// Opens a file of lines and the one that it took the place of, the older one first, as they are at
+    /// one instant; `EAGAIN` if they change too fast.
+    ///
+    /// Without a lock, which a stopped reader would keep from the writers: if the file is still the same
+    /// one after the older one was opened, they belong together.
+    pub fn open_rotated_lines(&self, name: &Name, older: &Name) -> Result<[Option<LineFile>; 2]> {
+        for _ in 0..ROTATION_ATTEMPTS {
+            let newer = self.open_lines_to_read(name)?;
+            let older = self.open_lines_to_read(older)?;
+            if newer.as_ref().map(LineFile::identity) == self.lines_identity(name)? {
+                return Ok([older, newer]);
+            }
+        }
+        Err(Failure::new("openat2", self.path_of(name), Errno::AGAIN).with("changes too fast to be read"))
+    }
+
+    /// Which file has a name now; `None` if there is none.
+    pub fn lines_identity(&self, name: &Name) -> Result<Option<FileIdentity>> {
+        match self.metadata_at(name) {
+            Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
+            result => result.map(|found| Some(found.identity())),
+        }
+    }
+
     fn open_lines(&self, name: &Name, flags: OFlags, mode: Mode) -> Result<(LineFile, Metadata)> {
         // A FIFO in its place must not make us wait.
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -64,7 +91,7 @@ impl LineFile {
         metadata_of(self.fd.as_fd()).map(|found| found.size).map_err(|errno| self.fail("statx", errno))
     }
 
-    /// Appends a line with a single write, or nothing. The caller holds a lock against others who append.
+    /// Appends a line (or several, without the end of the last one) with a single write, or nothing. The caller holds a lock against others who append.
     pub fn append_line(&self, line: &[u8]) -> Result<()> {
         let before = self.size()?;
         let mut text = Vec::with_capacity(line.len() + 2);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use dunnage_core::{AtStep as _, Result, Step};
 use dunnage_sys::{Directory, DirectoryWatch, FileIdentity, LineFile, Name};
-use rustix::io::Errno;
 
 use crate::line::Line;
 
@@ -22,6 +21,7 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 pub struct LogReader {
     directory: Arc<Directory>,
     name: Name,
+    older: Name,
     watch: Option<DirectoryWatch>,
     file: Option<(LineFile, u64)>,
     ready: VecDeque<Line>,
@@ -33,24 +33,13 @@ impl LogReader {
     /// # Errors
     ///
     /// If there is a file that cannot be read.
-    pub fn open(directory: Arc<Directory>, name: Name, older: &Name) -> Result<Self> {
+    pub fn open(directory: Arc<Directory>, name: Name, older: Name) -> Result<Self> {
         // Watched from before it is read, so that no change falls between.
         let watch = DirectoryWatch::new(&directory)
             .inspect_err(|failure| tracing::debug!(%failure, "looking for output now and then instead"))
             .ok();
-        let mut reader = Self { directory, name, watch, file: None, ready: VecDeque::new() };
-        for _ in 0..100 {
-            let newer = reader.directory.open_lines_to_read(&reader.name).at_step(Step::ReadLog)?;
-            let older = reader.directory.open_lines_to_read(older).at_step(Step::ReadLog)?;
-            // If it is still the same one, both belong together.
-            if newer.as_ref().map(LineFile::identity) == reader.current()? {
-                for file in [older, newer].into_iter().flatten() {
-                    reader.file = Some((file, 0));
-                    reader.read_on()?;
-                }
-                break;
-            }
-        }
+        let mut reader = Self { directory, name, older, watch, file: None, ready: VecDeque::new() };
+        reader.read_all_but(None)?;
         Ok(reader)
     }
 
@@ -97,13 +86,20 @@ impl LogReader {
     /// Reads what is new.
     fn look(&mut self) -> Result<()> {
         // First which file it is, then its content: nothing is added to a file that has lost its name.
-        let now = self.current()?;
+        let now = self.directory.lines_identity(&self.name).at_step(Step::ReadLog)?;
         self.read_on()?;
         let known = self.file.as_ref().map(|(file, _)| file.identity());
-        if now.is_some()
-            && now != known
-            && let Some(file) = self.directory.open_lines_to_read(&self.name).at_step(Step::ReadLog)?
-        {
+        if now.is_none() || now == known {
+            return Ok(());
+        }
+        // The file may have been replaced more than once: what is older is new too then.
+        self.read_all_but(known)
+    }
+
+    /// Reads both files, but for the one that was read already.
+    fn read_all_but(&mut self, known: Option<FileIdentity>) -> Result<()> {
+        let files = self.directory.open_rotated_lines(&self.name, &self.older).at_step(Step::ReadLog)?;
+        for file in files.into_iter().flatten().filter(|file| Some(file.identity()) != known) {
             self.file = Some((file, 0));
             self.read_on()?;
         }
@@ -126,13 +122,6 @@ impl LogReader {
             let lines = chunk.get(..end).unwrap_or_default().split(|byte| *byte == b'\n');
             self.ready.extend(lines.filter_map(Line::parse));
             *offset += end as u64 + 1;
-        }
-    }
-
-    fn current(&self) -> Result<Option<FileIdentity>> {
-        match self.directory.metadata_at(&self.name) {
-            Err(failure) if failure.errno() == Errno::NOENT => Ok(None),
-            found => found.map(|found| Some(found.identity())).at_step(Step::ReadLog),
         }
     }
 }
@@ -174,7 +163,7 @@ mod tests {
             writer.write(LogStream::Stderr, b"other\n");
             expected.extend(bytes);
         }
-        let mut reader = LogReader::open(directory(&scratch), NAME, &OLDER).unwrap();
+        let mut reader = LogReader::open(directory(&scratch), NAME, OLDER).unwrap();
         assert_eq!(text(&mut reader, LogStream::Stdout), expected);
     }
 
@@ -183,7 +172,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let mut writer = LogWriter::new(directory(&scratch), NAME, OLDER, 4096);
         writer.begin().unwrap();
-        let mut reader = LogReader::open(directory(&scratch), NAME, &OLDER).unwrap();
+        let mut reader = LogReader::open(directory(&scratch), NAME, OLDER).unwrap();
         for number in 0..1000 {
             let line = format!("line {number}\n");
             writer.write(LogStream::Stdout, line.as_bytes());
@@ -193,8 +182,18 @@ mod tests {
             assert!(scratch.path().join(name).metadata().unwrap().len() < 4096 + 100, "{name}");
         }
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 2);
-        let mut again = LogReader::open(directory(&scratch), NAME, &OLDER).unwrap();
+        let mut again = LogReader::open(directory(&scratch), NAME, OLDER).unwrap();
         assert!(text(&mut again, LogStream::Stdout).ends_with(b"line 998\nline 999\n"));
         assert_eq!(reader.next_within(Duration::from_millis(1)).unwrap(), None);
+        // Replaced twice between two looks: what both files hold is found, in order.
+        let many: Vec<_> = (0..150).map(|number| format!("late {number}\n")).collect();
+        for line in &many {
+            writer.write(LogStream::Stdout, line.as_bytes());
+        }
+        let late = String::from_utf8(text(&mut reader, LogStream::Stdout)).unwrap();
+        let kept =
+            String::from_utf8(text(&mut LogReader::open(directory(&scratch), NAME, OLDER).unwrap(), LogStream::Stdout))
+                .unwrap();
+        assert!(many.concat().ends_with(&late) && late.ends_with(&kept) && kept.lines().count() > 75, "{late}");
     }
 }

@@ -1,11 +1,9 @@
 //! Writing the record.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use dunnage_sys::{Directory, Name};
+use dunnage_sys::{Directory, LineFile, Name};
 use rustix::io::Errno;
 
 use crate::line::{Line, LogStream, time_text};
@@ -23,7 +21,7 @@ pub struct LogWriter {
     name: Name,
     older: Name,
     max_size: u64,
-    file: Option<File>,
+    file: Option<LineFile>,
     size: u64,
     buffer: Vec<u8>,
     is_complaining: bool,
@@ -44,11 +42,11 @@ impl LogWriter {
     pub fn begin(&mut self) -> dunnage_sys::Result<()> {
         let begun = match self.directory.replace(&self.name, &self.older) {
             Err(failure) if failure.errno() != Errno::NOENT => Err(failure),
-            _ => self.directory.open_new_file(&self.name, MODE),
+            _ => self.directory.open_lines_to_append(&self.name, MODE),
         };
         self.size = 0;
         self.file = None;
-        self.file = Some(File::from(begun?));
+        self.file = Some(begun?);
         Ok(())
     }
 
@@ -77,14 +75,12 @@ impl LogWriter {
         {
             self.complain(&failure);
         }
-        if let Some(file) = &mut self.file {
-            match file.write_all(&self.buffer) {
+        if let (Some(file), Some(lines)) = (&self.file, self.buffer.strip_suffix(b"\n")) {
+            match file.append_line(lines) {
                 Ok(()) => self.is_complaining = false,
-                Err(error) => {
-                    let failure = error.to_string();
-                    self.complain(&failure);
-                }
+                Err(failure) => self.complain(&failure),
             }
+            // Also what was lost: on a full disk the older file makes room at last.
             self.size += self.buffer.len() as u64;
         }
         self.buffer.clear();
