@@ -20,13 +20,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = shared_settings();
     let baseline = for_baseline(&mut config, &target)?;
     let engine = wasmtime::Engine::new(&config).map_err(|error| format!("{error:?}"))?;
-    let mut code =
-        engine.precompile_component(&without_post_returns(component)?).map_err(|error| format!("{error:?}"))?;
+    let stripped = without_post_returns(component)?;
+    let mut code = engine.precompile_component(&stripped).map_err(|error| format!("{error:?}"))?;
     let page = page_size(&target);
     code.resize(code.len().next_multiple_of(page), 0);
     std::fs::write(out.join("policy.cwasm"), &code)?;
 
-    let digest: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest_of = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     std::fs::write(
         out.join("policy.rs"),
         format!(
@@ -39,9 +39,13 @@ fn main() -> Result<(), Box<dyn Error>> {
              static POLICY_CODE: Pages = Pages(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/policy.cwasm\")));\n\
              /// The digest of the component, before its post-returns were left out.\n\
              const POLICY_DIGEST: &str = \"sha256:{digest}\";\n\
+             /// The digest of what was compiled.\n\
+             const POLICY_COMPILED_DIGEST: &str = \"sha256:{compiled}\";\n\
              /// The oldest CPUs it runs on.\n\
              const POLICY_BASELINE: &str = \"{baseline}\";\n",
             length = code.len(),
+            digest = digest_of(component),
+            compiled = digest_of(&stripped),
         ),
     )?;
     Ok(())

@@ -252,10 +252,13 @@ fn policy_inspect_prints_what_the_policy_is_and_what_confines_it() {
     assert_eq!(report["world"], "dunnage:bundle/policy@0.1.0");
     let digest = report["digest"].as_str().unwrap();
     assert!(digest.len() == 71 && digest.starts_with("sha256:"), "{digest}");
+    // Compiled from a copy without the post-returns.
+    let compiled = report["compiled_digest"].as_str().unwrap();
+    assert!(compiled.len() == 71 && compiled.starts_with("sha256:") && compiled != digest, "{compiled}");
     assert_eq!(report["limits"]["spec_bytes"], 16 << 20);
     assert!(report["confinement"].as_array().is_some_and(|walls| walls.len() >= 2), "{report}");
     let table = scratch.run(["policy", "inspect"]).expect(0).stdout;
-    assert!(table.contains(digest) && table.contains("spec limit"), "{table}");
+    assert!([digest, compiled, "spec limit"].iter().all(|text| table.contains(text)), "{table}");
 }
 
 #[test]
@@ -287,6 +290,7 @@ fn policy_files_are_inspected_and_verified() {
     let digest = hostile::digest();
     let report = run_with(&["policy", "inspect", hostile::POLICY, "-o", "json"]).expect(0).json();
     assert_eq!((&report["digest"], &report["source"]), (&json!(digest), &json!(hostile::POLICY)));
+    assert_eq!(report["compiled_digest"], report["digest"]);
     let report =
         run_with(&["policy", "verify", hostile::POLICY, "--policy-digest", &digest, "-o", "json"]).expect(0).json();
     assert_eq!((&report["digest"], &report["verified"]), (&json!(digest), &json!(true)));

@@ -82,6 +82,7 @@ struct Shown {
     verified: Option<bool>,
     source: String,
     digest: String,
+    compiled_digest: String,
     world: &'static str,
     imports: Vec<String>,
     exports: Vec<String>,
@@ -118,7 +119,8 @@ impl From<&Limits> for ShownLimits {
 }
 
 fn show(global: &Global, dunnage: &Dunnage, process: &str, verified: Option<bool>) -> anyhow::Result<()> {
-    let PolicyReport { source, digest, world, imports, exports, compiled_for, limits, .. } = dunnage.policy();
+    let PolicyReport { source, digest, compiled_digest, world, imports, exports, compiled_for, limits, .. } =
+        dunnage.policy();
     let shown = Shown {
         verified,
         source: match source {
@@ -126,6 +128,7 @@ fn show(global: &Global, dunnage: &Dunnage, process: &str, verified: Option<bool
             PolicySource::Shipped | _ => "built in".to_owned(),
         },
         digest,
+        compiled_digest,
         world,
         imports,
         exports,
@@ -145,6 +148,7 @@ fn table(shown: &Shown) -> String {
     let mut rows = vec![
         ("source", shown.source.clone()),
         ("digest", shown.digest.clone()),
+        ("compiled digest", shown.compiled_digest.clone()),
         ("world", shown.world.to_owned()),
         ("imports", shown.imports.join(", ")),
         ("exports", shown.exports.join(", ")),

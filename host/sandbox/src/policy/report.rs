@@ -2,7 +2,7 @@
 
 use dunnage_core::Limits;
 
-use super::{Policy, PolicySource, interfaces};
+use super::{Policy, PolicySource, interfaces, shipped};
 
 /// What a loaded policy is, and what confines it.
 #[derive(Clone, Debug)]
@@ -10,9 +10,11 @@ use super::{Policy, PolicySource, interfaces};
 pub struct PolicyReport {
     /// Where it comes from.
     pub source: PolicySource,
-    /// The SHA-256 of the component's file, as `sha256:` and 64 hex digits. The shipped policy is compiled
-    /// from that file without its post-returns, which would free what an instance that ends has answered.
+    /// The SHA-256 of the component's file, as `sha256:` and 64 hex digits.
     pub digest: String,
+    /// That of the component whose code runs. It is another one for the shipped policy, which is compiled
+    /// from a copy without the post-returns: they would free what an instance that ends has answered.
+    pub compiled_digest: String,
     /// The world it fits.
     pub world: &'static str,
     /// The interfaces it imports.
@@ -30,16 +32,18 @@ impl Policy {
     #[must_use]
     pub fn report(&self) -> PolicyReport {
         let (imports, exports) = interfaces(&self.sandbox, &self.component);
+        let (compiled_for, compiled_digest) = match self.config.source {
+            PolicySource::Shipped => (shipped::BASELINE, shipped::COMPILED_DIGEST),
+            PolicySource::File { .. } => ("this machine", &*self.digest),
+        };
         PolicyReport {
             source: self.config.source.clone(),
             digest: self.digest.clone(),
+            compiled_digest: compiled_digest.to_owned(),
             world: "dunnage:bundle/policy@0.1.0",
             imports,
             exports,
-            compiled_for: match self.config.source {
-                PolicySource::Shipped => super::shipped::BASELINE,
-                PolicySource::File { .. } => "this machine",
-            },
+            compiled_for,
             limits: self.config.limits.clone(),
         }
     }

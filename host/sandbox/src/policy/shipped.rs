@@ -15,8 +15,10 @@ use crate::engine::{Clear, Sandbox, pool};
 
 include!(concat!(env!("OUT_DIR"), "/policy.rs"));
 
-/// The digest of the component, and the oldest CPUs that its code runs on.
+/// The digests of the component and of the copy that was compiled, and the oldest CPUs that its code
+/// runs on.
 pub(super) const DIGEST: &str = POLICY_DIGEST;
+pub(super) const COMPILED_DIGEST: &str = POLICY_COMPILED_DIGEST;
 pub(super) const BASELINE: &str = POLICY_BASELINE;
 
 /// Loads it into an engine of its own.
