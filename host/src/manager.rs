@@ -72,7 +72,16 @@ impl Dunnage {
     ///
     /// If the state directory or the namespace cannot be read. A missing one holds no bundles.
     pub fn list(&self, scope: Scope<'_>) -> Result<Listing> {
-        dunnage_bundles::list(&self.0, scope).map_err(during(|| "list bundles".to_owned()))
+        self.list_with_progress(scope, &|_| {})
+    }
+
+    /// The same, telling after each bundle how many were found so far.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Dunnage::list`].
+    pub fn list_with_progress(&self, scope: Scope<'_>, progress: &dyn Fn(u64)) -> Result<Listing> {
+        dunnage_bundles::list(&self.0, scope, progress).map_err(during(|| "list bundles".to_owned()))
     }
 
     /// Says what there is to know about a bundle. Writes nothing.

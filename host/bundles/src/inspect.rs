@@ -184,23 +184,23 @@ pub fn find_shim(
     }
 }
 
-/// Lists bundles.
+/// Lists bundles, and tells after each how many were found so far.
 ///
 /// # Errors
 ///
 /// If the state directory or the namespace cannot be read.
-pub fn list(node: &Node, scope: Scope<'_>) -> Result<Listing> {
+pub fn list(node: &Node, scope: Scope<'_>, progress: &dyn Fn(u64)) -> Result<Listing> {
     let mut listing = Listing::new(&node.layout);
     match scope {
         Scope::Namespace(namespace) => {
             listing.begin(namespace);
-            list_namespace(node, namespace, &mut listing)?;
+            list_namespace(node, namespace, &mut listing, progress)?;
         }
         Scope::All => {
             for namespace in all_namespaces(node)? {
                 listing.begin(&namespace);
                 // One broken namespace does not hide the others (defect D13).
-                if let Err(error) = list_namespace(node, &namespace, &mut listing) {
+                if let Err(error) = list_namespace(node, &namespace, &mut listing, progress) {
                     listing.take_back();
                     tracing::warn!(%error, "cannot list namespace {namespace:?}");
                 }
@@ -223,7 +223,7 @@ fn all_namespaces(node: &Node) -> Result<Vec<Box<str>>> {
     Ok(namespaces)
 }
 
-fn list_namespace(node: &Node, namespace: &str, listing: &mut Listing) -> Result<()> {
+fn list_namespace(node: &Node, namespace: &str, listing: &mut Listing, progress: &dyn Fn(u64)) -> Result<()> {
     node.policy.check_identifiers(&BundleId::new(namespace, "x"))?;
     let (name, _) = names_of(&BundleId::new(namespace, "x"))?;
     let Some(directory) = node.layout.state.namespace(&name)? else { return Ok(()) };
@@ -236,7 +236,10 @@ fn list_namespace(node: &Node, namespace: &str, listing: &mut Listing) -> Result
         match directory.metadata_at(&name) {
             // Deleted since it was listed.
             Err(failure) if failure.errno() == Errno::NOENT => {}
-            metadata => listing.push(id.id(), &metadata.at_step(Step::List)?),
+            metadata => {
+                listing.push(id.id(), &metadata.at_step(Step::List)?);
+                progress(listing.len() as u64);
+            }
         }
     }
     Ok(())

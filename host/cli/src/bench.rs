@@ -3,6 +3,7 @@
 mod run;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::confine::{Profile, confine, confine_beside_broker};
 use super::failure::usage;
 use super::options::Global;
 use super::output::pairs;
+use super::progress::Progress;
 
 /// Measure performance on this machine
 #[derive(Subcommand)]
@@ -94,6 +96,7 @@ impl Bench {
         if options.jobs > options.count {
             return Err(usage("there are more jobs than operations"));
         }
+        let progress = Progress::new("bench", "operations done");
         let spec = global.open_spec(&options.spec).map_err(|error| error.with_operation("bench"))?;
         // As `create`, `delete` and `gid` are.
         let broker = if operation == "cycle" {
@@ -108,7 +111,8 @@ impl Bench {
             "cycle" => cycle(&dunnage, global, &spec, job, step),
             _ => dunnage.remapped_gid(&spec).map(drop),
         };
-        let (elapsed, times) = measure(options.count, options.jobs, run)?;
+        let (elapsed, times) = measure(options.count, options.jobs, &progress, run)?;
+        progress.clear();
         let report = OperationReport::new(operation, &options, elapsed, times);
         Ok(global.output.print(&report, OperationReport::table)?)
     }
@@ -124,16 +128,24 @@ fn cycle(dunnage: &Dunnage, global: &Global, spec: &Spec, job: u32, step: u32) -
 fn measure(
     count: u32,
     jobs: u32,
+    progress: &Progress,
     operation: impl Fn(u32, u32) -> dunnage::Result<()> + Sync,
 ) -> anyhow::Result<(Duration, Vec<Duration>)> {
+    let done = AtomicU64::new(0);
+    let counted = |time| {
+        progress.show(done.fetch_add(1, Ordering::Relaxed) + 1);
+        time
+    };
     let start = Instant::now();
     let times = thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs)
             .map(|job| {
-                let operation = &operation;
+                let (operation, counted) = (&operation, &counted);
                 let share = count / jobs + u32::from(job < count % jobs);
                 scope.spawn(move || {
-                    (0..share).map(|step| time(|| operation(job, step))).collect::<dunnage::Result<Vec<_>>>()
+                    (0..share)
+                        .map(|step| time(|| operation(job, step)).map(counted))
+                        .collect::<dunnage::Result<Vec<_>>>()
                 })
             })
             .collect();

@@ -13,6 +13,7 @@ use super::failure::{Failed, exit_code, report};
 use super::options::Global;
 use super::output::Output;
 use super::output::pairs;
+use super::progress::Progress;
 use super::shim::block_on;
 use super::times::{age, time};
 
@@ -189,6 +190,7 @@ impl From<&Listed> for Item {
 
 impl List {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let progress = Progress::new("list", "bundles found");
         let broker = if self.status {
             confine_beside_broker(global, &Profile::ASKING)?
         } else {
@@ -197,7 +199,8 @@ impl List {
         };
         let scope = if self.all_namespaces { Scope::All } else { Scope::Namespace(&global.namespace) };
         let dunnage = global.dunnage_for_many(broker.as_ref(), if self.status { 8 } else { 1 })?;
-        let listing = dunnage.list(scope)?;
+        let listing = dunnage.list_with_progress(scope, &|count| progress.show(count))?;
+        progress.clear();
         let statuses = if self.status { statuses(&dunnage, &listing)? } else { Vec::new() };
         let items = || {
             let statuses = statuses.iter().map(|status| Some(status.as_str())).chain(std::iter::repeat(None));

@@ -13,6 +13,7 @@ mod options;
 mod output;
 mod parse;
 mod policy;
+mod progress;
 mod reach;
 mod recover;
 mod run;

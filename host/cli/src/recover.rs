@@ -1,10 +1,9 @@
 //! `recover`: remove what crashes and reboots have left.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use dunnage::{Fate, Finding, Leftover, RecoverOptions, Recovery};
@@ -14,6 +13,7 @@ use super::confine::{Profile, confine_beside_broker};
 use super::failure::Failed;
 use super::options::Global;
 use super::output::columns;
+use super::progress::Progress;
 
 /// Remove what crashes and reboots left behind
 #[derive(Args)]
@@ -69,18 +69,15 @@ impl From<Finding> for Item {
 
 impl Recover {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let is_watched = std::io::stderr().is_terminal();
+        let progress = Arc::new(Progress::new("recover", "entries checked"));
         let broker = confine_beside_broker(global, &Profile::CYCLING)?;
         let dunnage = global.dunnage_for_many(broker.as_ref(), 8)?;
         let mut options = RecoverOptions::default();
         options.dry_run = self.dry_run;
         options.adopt_v1 = self.adopt_v1;
         options.timeout = Duration::from_secs(self.timeout);
-        let progress = Arc::new(Progress::default());
-        if is_watched {
-            let progress = Arc::clone(&progress);
-            options.progress = Some(Arc::new(move |count| progress.show(count)));
-        }
+        let shown = Arc::clone(&progress);
+        options.progress = Some(Arc::new(move |count| shown.show(count)));
         let recovery = dunnage.recover(&options);
         progress.clear();
         let recovery = recovery?;
@@ -115,41 +112,5 @@ impl RecoveryReport {
             })
             .collect();
         columns(["KIND", "FATE", "PATH", "WHY"], &rows)
-    }
-}
-
-/// How far it has come, shown on a terminal once it takes longer than a second.
-struct Progress(Mutex<Shown>);
-
-struct Shown {
-    next: Instant,
-    width: usize,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self(Mutex::new(Shown { next: Instant::now() + Self::FIRST, width: 0 }))
-    }
-}
-
-impl Progress {
-    const FIRST: Duration = Duration::from_secs(1);
-    const PERIOD: Duration = Duration::from_millis(100);
-
-    fn show(&self, count: u64) {
-        // Another thread is showing it already.
-        let Ok(mut shown) = self.0.try_lock() else { return };
-        if Instant::now() >= shown.next {
-            let line = format!("recover: {count} entries checked");
-            let _ = write!(std::io::stderr(), "\r{line}");
-            *shown = Shown { next: Instant::now() + Self::PERIOD, width: line.len() };
-        }
-    }
-
-    fn clear(&self) {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.width > 0 {
-            let _ = write!(std::io::stderr(), "\r{:width$}\r", "", width = shown.width);
-        }
     }
 }

@@ -12,6 +12,7 @@ use super::Times;
 use crate::failure::usage;
 use crate::options::Global;
 use crate::output::columns;
+use crate::progress::Progress;
 
 /// Run and remove a container, as one operation
 #[derive(Args)]
@@ -96,11 +97,16 @@ impl Run {
         let ours = ["remote", "local"].map(|shim| Contestant::ours(global, &self, shim));
         let others = self.beside.iter().map(|command| Contestant::other(command));
         let mut contestants = ours.into_iter().chain(others).collect::<anyhow::Result<Vec<_>>>()?;
+        let progress = Progress::new("bench run", "containers run");
+        let mut done = 0;
         for step in 0..self.count {
             for (number, contestant) in contestants.iter_mut().enumerate() {
                 contestant.run(&format!("bench-{}-{number}-{step}", std::process::id()))?;
+                done += 1;
+                progress.show(done);
             }
         }
+        progress.clear();
         let mut commands = Vec::new();
         for contestant in contestants {
             let times = Times::of(contestant.times);
