@@ -258,26 +258,42 @@ fn json(method: &str, name: &str, value: &[u8]) -> Result<Any> {
 /// Turns what a call ended with into an error that a caller can act on.
 fn answer<T>(method: &str, result: ttrpc::Result<T>) -> Result<T> {
     result.map_err(|error| {
-        let late = || (ErrorKind::Timeout, "the shim did not answer in time".to_owned());
+        let late = || (ErrorKind::Timeout, format!("the shim did not answer {method} in time"));
         let (kind, why) = if let ttrpc::Error::RpcStatus(status) = &error {
-            let (code, message) = (status.code(), printable_line(&status.message).into_owned());
-            if code == ttrpc::Code::NOT_FOUND {
-                (ErrorKind::NoTask, message)
-            } else if code == ttrpc::Code::DEADLINE_EXCEEDED {
-                late()
-            } else {
-                // What the runtime says has no code of its own.
-                let code = if code == ttrpc::Code::UNKNOWN { String::new() } else { format!(" ({code:?})") };
-                (ErrorKind::Shim, format!("{message}{code}"))
+            let message = printable_line(cause(&status.message)).into_owned();
+            match status.code() {
+                ttrpc::Code::DEADLINE_EXCEEDED => late(),
+                code if message.is_empty() => (ErrorKind::Shim, format!("the shim answered {method} with {code:?}")),
+                ttrpc::Code::NOT_FOUND => (ErrorKind::NoTask, message),
+                _ => (ErrorKind::Shim, message),
             }
         } else if error.to_string().contains("deadline") {
             // A deadline that passes on this side is reported in words only.
             late()
         } else {
-            (ErrorKind::Shim, format!("the connection to the shim was lost: {error}"))
+            (ErrorKind::Shim, format!("the connection to the shim was lost during {method}: {error}"))
         };
-        Error::new(kind, Step::CallShim, format!("{method}: {why}"))
+        Error::new(kind, Step::CallShim, why)
     })
+}
+
+/// What a runtime says without its own prefixes, of which containerd's shim and runc each add some.
+fn cause(message: &str) -> &str {
+    const PHRASES: [&str; 3] = ["exec failed", "unable to start container process", "error during container init"];
+    let mut cause = message;
+    while let Some((prefix, rest)) = cause.split_once(": ") {
+        let mut words = prefix.split(' ');
+        let is_runtime = match [words.next(), words.next(), words.next(), words.next(), words.next()] {
+            [Some("OCI"), Some("runtime"), Some(_), Some("failed"), None] => true,
+            [Some("runc" | "crun"), Some(_), Some("failed"), None, None] => true,
+            _ => PHRASES.contains(&prefix),
+        };
+        if !is_runtime {
+            break;
+        }
+        cause = rest;
+    }
+    cause
 }
 
 /// A connection that reports when it is lost.
@@ -326,5 +342,34 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_is_heard_without_its_prefixes() {
+        for (message, expected) in [
+            (
+                "OCI runtime create failed: runc create failed: unable to start container process: exec: \"x\": no",
+                "exec: \"x\": no",
+            ),
+            ("runc create failed: unable to start container process: error during container init: a: b", "a: b"),
+            (
+                "OCI runtime exec failed: exec failed: unable to start container process: chdir to cwd: no",
+                "chdir to cwd: no",
+            ),
+            ("process x: not found", "process x: not found"),
+            (
+                "OCI runtime did not terminate successfully: exit status 1",
+                "OCI runtime did not terminate successfully: exit status 1",
+            ),
+            ("exec failed: ", ""),
+            ("", ""),
+        ] {
+            assert_eq!(cause(message), expected);
+        }
     }
 }
