@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use dunnage_tests::binary::run;
+use dunnage_tests::binary::{run, through};
 use dunnage_tests::{Scratch, specs};
 
 fn plain() -> String {
@@ -47,10 +47,8 @@ fn a_reader_that_goes_away_is_the_end_and_no_failure() {
     }
     for arguments in [&["events"][..], &["events", "--since", "1h"], &["completions", "bash"], &["--help"], &["list"]] {
         let command = scratch.command(arguments.iter().copied());
-        let mut shell = Command::new("/bin/bash");
-        shell.args(["-c", "set -o pipefail; \"$@\" | head -c 1 >/dev/null", "bash"]);
-        shell.arg(command.get_program()).args(command.get_args());
-        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let script = "set -o pipefail; \"$@\" | head -c 1 >/dev/null";
+        let mut shell = through("/bin/bash", ["-c", script, "bash"], &command);
         let output = shell.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }

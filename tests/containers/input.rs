@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dunnage_tests::binary::run;
+use dunnage_tests::binary::{run, through};
 use dunnage_tests::containers::{BASES, Base, each_shim};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
@@ -47,10 +47,7 @@ fn privileged_standard_input_can_be_opened_again() {
         }
         // Closed: what the shell says instead.
         let command = node.command(Base::Plain, "closed", &["/bin/sh", "-c", READERS[0]], &["--rm"]);
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "exec \"$@\" <&-", "sh"]).arg(command.get_program()).args(command.get_args());
-        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        run(&mut shell, []).expect(0);
+        run(&mut through("/bin/sh", ["-c", "exec \"$@\" <&-", "sh"], &command), []).expect(0);
         node.expect_nothing_left();
     });
 }
@@ -112,10 +109,8 @@ fn at_a_terminal(command: &Command, script: &str, awaited: &str, typed: &str) ->
     unlockpt(&ours).expect("unlockpt");
     let path = ptsname(&ours, Vec::new()).expect("its name");
     let theirs = File::options().read(true).write(true).open(path.to_str().expect("UTF-8")).expect("the terminal");
-    let mut shell = Command::new("/usr/bin/setsid");
-    shell.args(["--ctty", "--wait", "/bin/bash", "-m", "-c", script, "bash"]);
-    shell.arg(command.get_program()).args(command.get_args());
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let words = ["--ctty", "--wait", "/bin/bash", "-m", "-c", script, "bash"];
+    let mut shell = through("/usr/bin/setsid", words, command);
     let end = |file: &File| Stdio::from(file.try_clone().expect("a copy"));
     let mut child = shell.stdin(end(&theirs)).stdout(end(&theirs)).stderr(end(&theirs)).spawn().expect("start");
     drop((theirs, shell));

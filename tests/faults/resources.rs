@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
+use dunnage_tests::binary::through;
 use dunnage_tests::containers::{Base, Node, possible};
 use dunnage_tests::{Outcome, Scratch, mounts, privileges, run, specs};
 
@@ -22,15 +23,7 @@ fn spec() -> String {
 
 /// A command under a limit of prlimit(1).
 fn limited(command: &Command, limit: &str) -> Outcome {
-    let mut limited = Command::new("prlimit");
-    limited.arg(limit).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
-    run(limited.env_remove("LD_LIBRARY_PATH"), [])
+    run(through("prlimit", [limit], command).env_remove("LD_LIBRARY_PATH"), [])
 }
 
 /// A command that may fail under a limit, but cleanly. Whether it failed.

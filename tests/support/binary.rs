@@ -154,6 +154,23 @@ impl From<Output> for Outcome {
 /// How long a command may take before it counts as hanging.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The same command as the arguments of another program, with the same environment.
+#[must_use]
+pub fn through<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>, command: &Command) -> Command {
+    // By our own PATH: that of the command may lead elsewhere.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.exists());
+    let mut wrapped = Command::new(found.unwrap_or_else(|| program.into()));
+    wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
+}
+
 /// Runs a command to its end with this standard input. One that hangs is killed, and its exit code
 /// is `None`.
 pub fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Outcome {
