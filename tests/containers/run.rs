@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use dunnage_tests::binary::run;
+use dunnage_tests::binary::{run, through};
 use dunnage_tests::containers::{BASES, Base, Node, each_shim};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -78,7 +78,10 @@ fn privileged_nobody_reads_the_output_any_more() {
 
 /// Runs something that says when it is ready (or repeats that we say so), and sends it signals then.
 fn signalled(node: &Node, base: Base, program: &[&str], signals: &[Signal]) -> Option<i32> {
-    let mut command = node.command(base, "signal", program, &["--rm"]);
+    signalled_process(&mut node.command(base, "signal", program, &["--rm"]), signals)
+}
+
+fn signalled_process(command: &mut Command, signals: &[Signal]) -> Option<i32> {
     let mut child: Child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
     // Its end is kept open, so that no process ends for lack of input.
     let mut stdin = child.stdin.take().expect("a pipe");
@@ -106,6 +109,12 @@ fn privileged_signals_are_passed_on() {
             assert_eq!(signalled(node, base, &["/bin/sh", "-c", handled], &[Signal::USR1, Signal::TERM]), Some(7));
             node.expect_nothing_left();
         }
+        // Under nohup the end of the terminal is not for the container either.
+        let script = "trap 'exit 1' HUP; trap 'exit 7' TERM; echo ready; while :; do /bin/sleep 0.01; done";
+        let command = node.command(Base::Plain, "signal", &["/bin/sh", "-c", script], &["--rm"]);
+        let mut nohup = through("/bin/sh", ["-c", "trap '' HUP; exec \"$@\"", "sh"], &command);
+        assert_eq!(signalled_process(&mut nohup, &[Signal::HUP, Signal::TERM]), Some(7));
+        node.expect_nothing_left();
     });
 }
 
@@ -207,8 +216,8 @@ fn privileged_many_run_side_by_side() {
 fn privileged_what_cannot_run_is_told_and_leaves_nothing() {
     each_shim("privileged_what_cannot_run_is_told_and_leaves_nothing", |node| {
         let outcome = node.run(Base::Plain, "missing", &["/no/such/program"], []).expect(125);
-        assert!(outcome.stderr.starts_with("dunnage: run default/missing: call-shim: "), "{outcome:?}");
-        assert!(outcome.stderr.contains("/no/such/program"), "{outcome:?}");
+        assert!(outcome.stderr.starts_with("dunnage: run default/missing: call-shim: exec: \"/no/such/program\": "));
+        assert!(!outcome.stderr.contains("failed"), "{outcome:?}");
         node.expect_nothing_left();
         let spec = node.spec(Base::Plain, "rootless", &["/bin/true"], false);
         let mut command = node.scratch.command(["run", "rootless", "--rm", "--rootfs", "/no/such/rootfs"]);

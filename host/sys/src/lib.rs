@@ -62,8 +62,8 @@ pub use self::oom::OomWatch;
 pub use self::open::Crossing;
 pub use self::process::{End, MARK, ProcessHandle, ProcessId, effective_ids, is_rooted_at};
 pub use self::procfs::{
-    boot_id, children, has_children, is_first_of_pid_namespace, is_kept_from, is_there, parent_of, program_name,
-    start_time,
+    boot_id, children, has_children, ignores, is_first_of_pid_namespace, is_kept_from, is_there, parent_of,
+    program_name, start_time,
 };
 pub use self::random::random;
 pub use self::reap::{

@@ -85,6 +85,12 @@ pub fn is_kept_from(pid: u32, signal: u32) -> bool {
     !has_ended && status.is_first_of_pid_namespace() && !contains("SigCgt:") && !contains("SigIgn:")
 }
 
+/// Whether a process ignores a signal (`SIG_IGN` of signal(7)).
+pub fn ignores(pid: u32, signal: u32) -> bool {
+    let ignored = Status::of(pid).and_then(|status| status.mask("SigIgn:")).unwrap_or_default();
+    ignored & (1 << signal.saturating_sub(1)) != 0
+}
+
 /// The fields of a process's `status` (proc_pid_status(5)).
 struct Status(String);
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use dunnage_sys::{is_kept_from, ordinary_signals, program_name};
+use dunnage_sys::{ignores, is_kept_from, ordinary_signals, program_name};
 use futures::future::{FutureExt as _, select_all};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -52,8 +52,11 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn new() -> std::io::Result<Self> {
         let caught = |number: i32| Ok((number.unsigned_abs(), signal(SignalKind::from_raw(number))?));
+        // Whoever typed `nohup` wants this and its container to outlive the terminal.
+        let outlives = ignores(std::process::id(), libc::SIGHUP.unsigned_abs());
+        let passed_on = passed_on().filter(|signal| *signal != libc::SIGHUP || !outlives);
         Ok(Self {
-            passed_on: passed_on().map(caught).collect::<std::io::Result<_>>()?,
+            passed_on: passed_on.map(caught).collect::<std::io::Result<_>>()?,
             resized: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(libc::SIGCONT))?,
             waiting: VecDeque::new(),
