@@ -18,7 +18,7 @@ pub use dunnage_shims::{
 pub use dunnage_task_log::{DEFAULT_MAX_SIZE, Line, LogReader, LogStream, MIN_MAX_SIZE};
 
 pub use self::opt::{ShimConnect, ShimLocal, ShimOpt, ShimRemote, ShimRequest};
-pub use self::task::{TaskInfo, open_log};
+pub use self::task::{TaskInfo, log_file_of, open_log};
 use crate::Dunnage;
 use crate::manager::during;
 

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dunnage_tests::binary::{Outcome, run};
+use dunnage_tests::binary::{Outcome, run, through};
 use dunnage_tests::containers::{Base, Node, each_shim};
 use serde_json::Value;
 
@@ -211,12 +211,28 @@ fn privileged_the_output_of_a_detached_container_is_kept() {
             "i=0; while [ $i -lt 5000 ]; do echo line $i of a lot; i=$((i+1)); done; echo end; sleep 1000",
             &options,
         );
-        until(node, &["logs", "c2", "--log-file", own.to_str().unwrap()], "end\n");
+        until(node, &["logs", "c2"], "end\n");
+        let named = node.dunnage(["logs", "c2", "--log-file", own.to_str().unwrap()]).expect(0).stdout;
+        assert_eq!(node.dunnage(["logs", "c2"]).expect(0).stdout, named);
         let sizes =
             [own.clone(), node.scratch.path().join("own.log.1")].map(|file| file.metadata().expect("a log").len());
         assert!(sizes.iter().all(|size| *size <= 65 << 10), "{sizes:?}");
         node.dunnage(["delete", "c2", "--force"]).expect(0);
-        assert!(own.exists());
+        // It outlives the container.
+        assert_eq!(node.dunnage(["logs", "c2", "--log-file", own.to_str().unwrap()]).expect(0).stdout, named);
+        node.dunnage(["logs", "c2"]).expect(5);
+        // What does not fit is lost in whole lines.
+        let script = "i=0; while [ $i -lt 5000 ]; do echo line $i of a lot; i=$((i+1)); done; echo end";
+        let options = ["--detach", "--log-file", own.to_str().unwrap()];
+        let command = node.command(Base::Plain, "c4", &["/bin/sh", "-c", script], &options);
+        run(&mut through("prlimit", ["--fsize=65536:65536"], &command), []).expect(0);
+        node.dunnage(["wait", "c4"]).expect(0);
+        let lines = || fs::read_to_string(&own).unwrap();
+        sleep(Duration::from_millis(500));
+        assert!((1..=64 << 10).contains(&lines().len()) && lines().ends_with('\n'), "{}", lines().len());
+        let whole = |line: &str| line.ends_with(" of a lot") || line.ends_with(" F end");
+        assert!(lines().lines().all(|line| line.matches(" stdout F ").count() == 1 && whole(line)), "{}", lines());
+        node.dunnage(["delete", "c4"]).expect(0);
         // What is not a file of ours is not moved out of the way.
         let planted = node.scratch.path().join("planted.log");
         fs::create_dir(&planted).unwrap();
@@ -248,6 +264,13 @@ fn privileged_a_detached_container_is_attached_to() {
         assert!(output.status.success() && output.stdout.starts_with(b"tick\n"), "{output:?}");
         assert_eq!(status(node, "c2")["status"], "running");
         node.dunnage(["delete", "c2", "--force"]).expect(0);
+        // Wherever its output is kept.
+        let log = node.scratch.path().join("own.log");
+        let options = ["--interactive", "--log-file", log.to_str().unwrap()];
+        detached(node, "c3", "while read line; do echo got $line; done; exit 4", &options);
+        let outcome = run(&mut node.scratch.command(["attach", "c3"]), "one\n").expect(4);
+        assert_eq!(outcome.stdout, "got one\n");
+        node.dunnage(["delete", "c3"]).expect(0);
         node.expect_nothing_left();
     });
 }

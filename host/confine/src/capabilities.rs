@@ -9,10 +9,10 @@ use rustix::thread::{
 use crate::Profile;
 
 /// Gives up what the work does not need, in all five sets, and says what is left.
-pub(crate) fn drop_all_but(profile: &Profile, policy_file: bool) -> rustix::io::Result<String> {
+pub(crate) fn drop_all_but(profile: &Profile, reads_elsewhere: bool) -> rustix::io::Result<String> {
     let mut needed = profile.capabilities;
-    if policy_file {
-        // The owner of the file may have kept it from all others.
+    if reads_elsewhere {
+        // The owner of a policy's file or of a log may have kept it from all others.
         needed |= CapabilitySet::DAC_READ_SEARCH;
     }
     let held = capabilities(None)?;

@@ -37,6 +37,9 @@ fn allowed(paths: &AllowedPaths<'_>, profile: &Profile) -> Vec<(PathBuf, BitFlag
     if let Some(policy) = paths.policy {
         allowed.push((policy.to_owned(), AccessFs::ReadFile.into()));
     }
+    if let Some(log_dir) = paths.log_dir {
+        allowed.push((log_dir.to_owned(), AccessFs::ReadFile | AccessFs::ReadDir));
+    }
     for (path, rights, may_be_missing) in [
         (paths.state, profile.state, profile.makes_bases),
         (paths.root, profile.root, profile.makes_bases),

@@ -39,6 +39,8 @@ pub struct AllowedPaths<'a> {
     pub socket_root: &'a Path,
     /// A policy's file that is yet to be read.
     pub policy: Option<&'a Path>,
+    /// The directory of a log that is yet to be read.
+    pub log_dir: Option<&'a Path>,
 }
 
 /// How far a process is confined.
@@ -65,7 +67,7 @@ pub fn confine(paths: &AllowedPaths<'_>, profile: &Profile) -> ConfinementReport
         Ok(RulesetStatus::NotEnforced) => report.without.push("this kernel does not support Landlock".to_owned()),
         Err(error) => report.failed("Landlock", &*error),
     }
-    match capabilities::drop_all_but(profile, paths.policy.is_some()) {
+    match capabilities::drop_all_but(profile, paths.policy.or(paths.log_dir).is_some()) {
         Ok(left) => report.by.push(format!("capabilities ({left})")),
         Err(errno) => report.failed("capabilities", &errno),
     }

@@ -72,7 +72,8 @@ fn confined<T: Send>(profile: &Profile, directory: &Path, work: impl FnOnce(&Con
     let (state, root, socket_root) = (directory.join("state"), directory.join("root"), directory.join("sockets"));
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || {
-            let paths = AllowedPaths { state: &state, root: &root, socket_root: &socket_root, policy: None };
+            let paths =
+                AllowedPaths { state: &state, root: &root, socket_root: &socket_root, policy: None, log_dir: None };
             let report = confine(&paths, profile);
             work(&report)
         });

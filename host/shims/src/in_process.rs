@@ -28,7 +28,7 @@ pub(super) async fn serve(
     let timeout = options.timeout;
     let mut pending = {
         let (node, id) = (Arc::clone(&node), id.clone());
-        blocking(move || PendingShim::prepare(&node, &id, ShimKind::Local, config, &options.runtime)).await?
+        blocking(move || PendingShim::prepare(&node, &id, ShimKind::Local, config, &options)).await?
     };
     let served = match pending.serve(&node).await {
         Ok((server, process)) => {

@@ -75,7 +75,7 @@ impl PendingShim {
         id: &BundleId,
         kind: ShimKind,
         config: ShimConfig,
-        runtime: &std::path::Path,
+        options: &StartOptions,
     ) -> Result<Self> {
         if config.namespace != id.namespace() {
             let message = format!("the settings are for namespace {:?}, but the bundle is {id}", config.namespace);
@@ -102,8 +102,9 @@ impl PendingShim {
             bundle: guard.bundle.identity().ok_or_else(|| no_identity(&guard.bundle))?,
             address,
             socket: None,
-            runtime: runtime.to_owned(),
+            runtime: options.runtime.clone(),
             runtime_root: PathBuf::from(root),
+            log: options.output.as_ref().and_then(|output| output.file.clone()),
             process: None,
             exited: None,
         };

@@ -63,10 +63,8 @@ async fn run(
     let on_exit = options.on_exit.take();
     let launched = {
         let (node, id) = (Arc::clone(&node), id.clone());
-        blocking(move || {
-            PendingShim::prepare(&node, &id, ShimKind::Remote, config, &options.runtime)?.launch(&node, &options)
-        })
-        .await?
+        blocking(move || PendingShim::prepare(&node, &id, ShimKind::Remote, config, &options)?.launch(&node, &options))
+            .await?
     };
     let Launched { pending, process, supervisor } = launched;
     let connected = match supervisor.look_after(pending.cleanup(), on_exit) {

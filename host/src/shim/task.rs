@@ -1,12 +1,12 @@
 //! The container of a bundle: what is on record about it, its streams, its output, its further processes.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use dunnage_core::{BundleId, Error, ErrorKind, Incarnation, Result, Spec, Step, names};
 use dunnage_shims::{ExecOptions, OutputLog, TaskStreams, process_of};
-use dunnage_store::{ExitRecord, RecordDir, TaskRecord};
+use dunnage_store::{ExitRecord, Layout, RecordDir, ShimRecord, TaskRecord};
 use dunnage_task_log::LogReader;
 
 use crate::Dunnage;
@@ -127,7 +127,7 @@ impl Dunnage {
             self.0.policy.check_identifiers(id)?;
             dunnage_bundles::open_bundle(&self.0, id)?;
             let Some(work_dir) = dunnage_bundles::work_dir_to_read(&self.0, id)? else { return Ok(None) };
-            let reader = LogReader::open(work_dir, names::CONTAINER_LOG, &names::OLDER_CONTAINER_LOG)?;
+            let reader = LogReader::open(work_dir, names::CONTAINER_LOG, names::OLDER_CONTAINER_LOG)?;
             Ok(Some(reader).filter(LogReader::has_file))
         };
         open().map_err(during(|| format!("read the log of {id}")))
@@ -146,7 +146,20 @@ impl Dunnage {
     }
 }
 
-/// What a container has written to a file of the caller's choice.
+/// The file in which what a container writes is kept, if its starter chose one
+/// ([`OutputLog::file`](super::OutputLog)). For what has to be known before a process confines itself: no policy is
+/// asked, and what cannot be read is as good as missing.
+#[must_use]
+pub fn log_file_of(state: &Path, id: &BundleId) -> Option<PathBuf> {
+    let layout = Layout::new(state.to_owned(), PathBuf::new());
+    let record = RecordDir::open(&layout, id).and_then(|found| match found {
+        Some(found) => ShimRecord::read(&found.directory),
+        None => Ok(None),
+    });
+    record.inspect_err(|error| tracing::debug!(%error, "cannot tell where the output of {id} is kept")).ok()??.log
+}
+
+/// What a container has written to a file of its starter's choice.
 ///
 /// # Errors
 ///
@@ -155,6 +168,6 @@ pub fn open_log(file: &Path) -> Result<LogReader> {
     let log = OutputLog { file: Some(file.to_owned()), max_size: 0 };
     let missing = |why: String| Error::new(ErrorKind::NotFound, Step::ReadLog, why).at(file);
     let (directory, name, older) = log.place_of_file().map_err(missing)?;
-    let reader = LogReader::open(directory, name, &older)?;
+    let reader = LogReader::open(directory, name, older)?;
     if reader.has_file() { Ok(reader) } else { Err(missing(format!("there is no file {}", file.display()))) }
 }

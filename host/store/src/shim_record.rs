@@ -45,6 +45,9 @@ pub struct ShimRecord {
     pub runtime: PathBuf,
     /// Where the runtime keeps its state, without the namespace.
     pub runtime_root: PathBuf,
+    /// The file in which the output of the container is kept; `None` if it is not, or in the work directory.
+    #[serde(default)]
+    pub log: Option<PathBuf>,
     /// `None` until it is started.
     pub process: Option<ProcessId>,
     /// When the shim was seen to have ended, in seconds since 1970.

@@ -72,6 +72,7 @@ impl Bed {
             socket: None,
             runtime: "runc".into(),
             runtime_root: PathBuf::new(),
+            log: None,
             process: None,
             exited: None,
         };

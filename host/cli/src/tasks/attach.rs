@@ -1,14 +1,16 @@
 //! `attach`.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use dunnage::shim::{LogReader, LogStream};
+use dunnage::shim::{LogReader, LogStream, log_file_of};
 use dunnage::{BundleId, Dunnage, ErrorKind, Step};
 
+use super::logs::kept_output;
 use super::{Container, Global, during, running_shim, set_up};
-use crate::confine::{Profile, confine_beside_broker};
+use crate::confine::{Profile, confine_beside_broker_with_log};
 use crate::failure::Failed;
 use crate::foreground::{Attached, Event, Over, Signals, Streams, resize};
 use crate::shim::block_on;
@@ -36,19 +38,19 @@ pub(crate) struct Attach {
 
 impl Attach {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let broker = confine_beside_broker(global, &Profile::CONTROLLING)?;
+        let file = log_file_of(&global.state, &global.id(&self.container.id));
+        let broker = confine_beside_broker_with_log(global, &Profile::CONTROLLING, file.as_deref())?;
         let (dunnage, id) = set_up(global, broker.as_ref(), &self.container.id)?;
         let operation = format!("attach to {id}");
-        let code = block_on(self.attach(&dunnage, &id)).map_err(|error| during(error, &operation))?;
+        let code = block_on(self.attach(&dunnage, &id, file.as_deref())).map_err(|error| during(error, &operation))?;
         if code == 0 { Ok(()) } else { Err(Failed::reported(code).into()) }
     }
 
-    async fn attach(&self, dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<u8> {
+    async fn attach(&self, dunnage: &Dunnage, id: &BundleId, file: Option<&Path>) -> anyhow::Result<u8> {
         let mut signals = Signals::new()?;
         let shim = running_shim(dunnage, id, "attach to").await?;
-        let mut log = dunnage.container_log(id)?.ok_or_else(|| {
-            let why = "nothing of its output is kept in its work directory: it was started without --detach, or with \
-                --log-file";
+        let mut log = kept_output(dunnage, id, file)?.ok_or_else(|| {
+            let why = "nothing that it writes is kept: it was not started with --detach";
             Failed::of(&format!("attach to {id}"), ErrorKind::Unsupported, Step::ReadLog, why)
         })?;
         // From now on.

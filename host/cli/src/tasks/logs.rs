@@ -1,16 +1,16 @@
 //! `logs`.
 
 use std::io::{ErrorKind as IoErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use dunnage::shim::{Line, LogReader, LogStream, open_log};
+use dunnage::shim::{Line, LogReader, LogStream, log_file_of, open_log};
 use dunnage::{BundleId, Dunnage, ErrorKind};
 use serde::Serialize;
 
 use super::{Container, Global};
-use crate::confine::{Profile, confine_with_policy};
+use crate::confine::{Profile, confine_with_log};
 use crate::failure::Failed;
 use crate::output::{Output, Reader, printable_time};
 use crate::times::since;
@@ -41,7 +41,7 @@ pub(crate) struct Logs {
     /// Put the time before each line
     #[arg(short, long)]
     timestamps: bool,
-    /// The file that `run --log-file` named
+    /// The file that `run --log-file` named, if the container is gone
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
 }
@@ -66,20 +66,15 @@ struct Printer {
 
 impl Logs {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let file = self.log_file.as_deref().map(open_log).transpose()?;
-        // A rotated file is opened by its name again.
-        let directory = self.log_file.as_deref().and_then(std::path::Path::parent);
-        confine_with_policy(global, &Profile::FOLLOWING_LOG, directory.or(global.policy.as_deref()));
-        let dunnage = global.dunnage()?;
         let id = global.id(&self.container.id);
-        let mut reader = match file {
-            Some(reader) => reader,
-            None => dunnage.container_log(&id)?.ok_or_else(|| {
-                let why = "nothing was kept in its work directory: it was started without --detach, or with --log-file, which is to be \
-                    named here too";
-                Failed::of(&format!("logs {id}"), ErrorKind::NotFound, dunnage::Step::ReadLog, why)
-            })?,
-        };
+        let file = self.log_file.clone().or_else(|| log_file_of(&global.state, &id));
+        let file = file.map(std::path::absolute).transpose()?;
+        confine_with_log(global, &Profile::FOLLOWING_LOG, file.as_deref());
+        let dunnage = global.dunnage()?;
+        let mut reader = kept_output(&dunnage, &id, file.as_deref())?.ok_or_else(|| {
+            let why = "nothing that it writes is kept: it was not started with --detach";
+            Failed::of(&format!("logs {id}"), ErrorKind::NotFound, dunnage::Step::ReadLog, why)
+        })?;
         let mut printer = Printer { output: global.output, timestamps: self.timestamps, at_start: [true; 2] };
         match self.print(&dunnage, &id, &mut reader, &mut printer) {
             // A reader that goes away has seen enough.
@@ -120,6 +115,14 @@ impl Logs {
         }
         Ok(())
     }
+}
+
+/// What was kept of the output of a container: in a file of its starter's choice, or beside its bundle.
+pub(super) fn kept_output(dunnage: &Dunnage, id: &BundleId, file: Option<&Path>) -> anyhow::Result<Option<LogReader>> {
+    Ok(match file {
+        Some(file) => Some(open_log(file)?),
+        None => dunnage.container_log(id)?,
+    })
 }
 
 /// Whether a container has ended, or is gone with its bundle.
