@@ -261,11 +261,15 @@ fn answer<T>(method: &str, result: ttrpc::Result<T>) -> Result<T> {
         let late = || (ErrorKind::Timeout, format!("the shim did not answer {method} in time"));
         let (kind, why) = if let ttrpc::Error::RpcStatus(status) = &error {
             let message = printable_line(cause(&status.message)).into_owned();
-            match status.code() {
-                ttrpc::Code::DEADLINE_EXCEEDED => late(),
-                code if message.is_empty() => (ErrorKind::Shim, format!("the shim answered {method} with {code:?}")),
-                ttrpc::Code::NOT_FOUND => (ErrorKind::NoTask, message),
-                _ => (ErrorKind::Shim, message),
+            let code = status.code();
+            if code == ttrpc::Code::DEADLINE_EXCEEDED {
+                late()
+            } else if message.is_empty() {
+                (ErrorKind::Shim, format!("the shim answered {method} with {code:?}"))
+            } else if code == ttrpc::Code::NOT_FOUND {
+                (ErrorKind::NoTask, message)
+            } else {
+                (ErrorKind::Shim, message)
             }
         } else if error.to_string().contains("deadline") {
             // A deadline that passes on this side is reported in words only.
