@@ -15,6 +15,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 /// The most that is read of what the runtime prints, in bytes: several times the largest spec.
 const MAX_OUTPUT: u64 = 64 << 20;
 
+/// How often a runtime is asked again that fails though its state is there.
+const STATE_ATTEMPTS: usize = 2;
+
 /// A container as its runtime knows it.
 pub struct Container {
     privileged: Privileged,
@@ -48,13 +51,19 @@ impl Container {
         if !self.is_known() {
             return Ok(None);
         }
-        let answer = match self.run(Action::State, bundle) {
-            Ok(answer) => answer,
-            Err(error) if self.runtime.has_state(&self.id) => return Err(error),
-            // It has gone meanwhile, or the runtime was killed before it wrote its state: then there is
-            // only a directory, which is ours if we have started a shim.
-            Err(_) if self.is_ours && self.is_known() => return Ok(Some(ContainerState::creating(bundle.path()))),
-            Err(_) => return Ok(None),
+        let mut attempts = 0..STATE_ATTEMPTS;
+        let answer = loop {
+            match self.run(Action::State, bundle) {
+                Ok(answer) => break answer,
+                // It may have been written just after it was missed.
+                Err(error) if self.runtime.has_state(&self.id) => {
+                    attempts.next().ok_or(error)?;
+                }
+                // It has gone meanwhile, or the runtime was killed before it wrote its state: then there is
+                // only a directory, which is ours if we have started a shim.
+                Err(_) if self.is_ours && self.is_known() => return Ok(Some(ContainerState::creating(bundle.path()))),
+                Err(_) => return Ok(None),
+            }
         };
         let state: ContainerState = serde_json::from_slice(&answer)
             .map_err(|error| self.error(format!("its answer cannot be read: {error}")))?;
