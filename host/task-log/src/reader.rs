@@ -185,6 +185,14 @@ mod tests {
         let mut again = LogReader::open(directory(&scratch), NAME, OLDER).unwrap();
         assert!(text(&mut again, LogStream::Stdout).ends_with(b"line 998\nline 999\n"));
         assert_eq!(reader.next_within(Duration::from_millis(1)).unwrap(), None);
+        // Many lines at once fill files one after the other, too.
+        let lines: String = (0..1000).map(|number| format!("at once {number}\n")).collect();
+        writer.write(LogStream::Stdout, lines.as_bytes());
+        for name in ["log", "log.1"] {
+            assert!((100..4096 + 100).contains(&scratch.path().join(name).metadata().unwrap().len()), "{name}");
+        }
+        assert!(scratch.path().join("log.1").metadata().unwrap().len() > 4000);
+        assert!(text(&mut reader, LogStream::Stdout).ends_with(b"at once 999\n"));
         // Replaced twice between two looks: what both files hold is found, in order.
         let many: Vec<_> = (0..150).map(|number| format!("late {number}\n")).collect();
         for line in &many {

@@ -63,7 +63,7 @@ impl LogWriter {
             // Lines stay together, so that a file never begins in the middle of one.
             if self.buffer.len() as u64 + self.size >= self.max_size {
                 self.flush();
-                self.file = None;
+                (self.file, self.size) = (None, 0);
             }
         }
         self.flush();
