@@ -19,7 +19,7 @@ use protobuf::well_known_types::empty::Empty;
 use ttrpc::Code;
 use ttrpc::r#async::TtrpcContext;
 
-use super::answer::{RpcResult, failed, invalid, refuse, to_its_end};
+use super::answer::{RpcResult, failed, invalid, message_of, refuse, to_its_end};
 use super::exit::Exit;
 use super::process::Phase;
 use super::runc::Streams;
@@ -102,7 +102,12 @@ impl Shim for LocalShim {
             } else {
                 self.shared.process(&request.id)?
             };
-            return process.signal(request.signal).map(|()| Empty::new());
+            process.signal(request.signal)?;
+            if request.signal == SIGKILL && process.phase() == Phase::Paused {
+                let shared = self.shared();
+                to_its_end(async move { shared.thaw_killed().await }).await?;
+            }
+            return Ok(Empty::new());
         }
         let container = self.shared.required()?;
         to_its_end(async move { container.kill_all(request.signal).await }).await.map(|()| Empty::new())
@@ -145,6 +150,9 @@ fn deleted((pid, exit): (u32, Exit)) -> DeleteResponse {
     DeleteResponse { pid, exit_status: exit.status, exited_at: Some(exit.at).into(), ..DeleteResponse::default() }
 }
 
+/// The signal that cannot be ignored.
+const SIGKILL: u32 = 9;
+
 impl Shared {
     async fn freeze(&self, verb: &str, from: Phase, to: Phase) -> RpcResult<Empty> {
         let _changing = self.changing.lock().await;
@@ -153,6 +161,16 @@ impl Shared {
         container.runc.run([verb, &container.id]).await?;
         container.init.set_phase(to);
         Ok(Empty::new())
+    }
+
+    /// In a frozen cgroup of version 1 nothing ends before it is thawed; so runc thaws what it kills.
+    async fn thaw_killed(&self) -> RpcResult<()> {
+        let _changing = self.changing.lock().await;
+        let container = self.required()?;
+        if let Err(error) = container.runc.run(["resume", &container.id]).await {
+            tracing::debug!(error = message_of(&error), "cannot thaw what was killed");
+        }
+        Ok(())
     }
 
     async fn update(&self, request: UpdateTaskRequest) -> RpcResult<Empty> {
