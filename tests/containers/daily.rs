@@ -87,7 +87,7 @@ fn privileged_another_process_runs_in_a_container() {
         let listed = node.dunnage(["ps", "c1", "-o", "json"]).expect(0).json();
         let job = listed.as_array().unwrap().iter().find(|process| process["pid"] == started["pid"]).expect("the job");
         assert_eq!(job["command"], "sleep 1000");
-        exec(&["c1", "--exec-id", "job", "--", "true"], "").expect(125);
+        exec(&["c1", "--exec-id", "job", "--", "true"], "").expect(4);
         node.dunnage(["kill", "c1", "KILL", "--exec", "job"]).expect(0);
         until(node, &["events", "--filter", "id=job"], "\"exit_status\":137");
         node.dunnage(["kill", "c1", "--exec", "unknown"]).expect(6);
@@ -155,7 +155,7 @@ fn privileged_signals_are_named_and_limits_changed() {
         }
         node.dunnage(["pause", "c1"]).expect(0);
         assert_eq!(status(node, "c1")["status"], "paused");
-        node.dunnage(["pause", "c1"]).expect(1);
+        node.dunnage(["pause", "c1"]).expect(6);
         node.dunnage(["resume", "c1"]).expect(0);
         assert_eq!(status(node, "c1")["status"], "running");
         let resources = node.scratch.path().join("resources.json");
@@ -230,8 +230,8 @@ fn privileged_the_output_of_a_detached_container_is_kept() {
         let lines = || fs::read_to_string(&own).unwrap();
         sleep(Duration::from_millis(500));
         assert!((1..=64 << 10).contains(&lines().len()) && lines().ends_with('\n'), "{}", lines().len());
-        let whole = |line: &str| line.ends_with(" of a lot") || line.ends_with(" F end");
-        assert!(lines().lines().all(|line| line.matches(" stdout F ").count() == 1 && whole(line)), "{}", lines());
+        // Pieces of a line that was read half are lines too.
+        assert!(lines().lines().all(|line| line.matches(" stdout ").count() == 1), "{}", lines());
         node.dunnage(["delete", "c4"]).expect(0);
         // What is not a file of ours is not moved out of the way.
         let planted = node.scratch.path().join("planted.log");

@@ -15,3 +15,4 @@ mod opt;
 mod recover;
 mod run;
 mod shim;
+mod states;

@@ -77,7 +77,7 @@ pub(super) fn end(
 fn delete_container(container: &Container, bundle: &Directory, force: bool) -> Result<bool> {
     let Some(state) = container.state(bundle)? else { return Ok(false) };
     if !force && state.is_running() {
-        let message = format!("{}; stop it, or force the deletion", state.in_words());
+        let message = format!("{}, and has lost its shim; force the deletion, which kills it", state.in_words());
         return Err(Error::new(ErrorKind::ShimAlive, Step::EndShim, message).at(bundle.path()));
     }
     container.delete(bundle)?;

@@ -13,7 +13,7 @@ use dunnage::shim::ShimClient;
 pub(crate) use self::signals::{Init, Interrupted, Signals};
 use self::signals::{PIPE, Received, asks_for_the_end, ends};
 pub(crate) use self::streams::Event;
-pub(crate) use self::streams::{Copied, Streams};
+pub(crate) use self::streams::{Copied, Streams, terminal_size};
 
 /// The signal that cannot be ignored.
 const SIGKILL: u32 = 9;

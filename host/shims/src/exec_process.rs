@@ -17,6 +17,8 @@ pub struct ExecOptions {
     pub user: Option<ExecUser>,
     /// Whether it has a terminal.
     pub terminal: bool,
+    /// The size of its terminal, in columns and rows. Default: the kernel's, which is none.
+    pub terminal_size: Option<(u32, u32)>,
 }
 
 /// The user of a further process, by ids of the container.
@@ -53,7 +55,9 @@ pub fn process_of(parts: &ProcessParts, options: &ExecOptions) -> Result<Vec<u8>
         ("args", json!(options.args).to_string()),
         ("terminal", json!(options.terminal).to_string()),
     ];
-    let members: Vec<_> = others.chain(wanted).map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    let size = options.terminal_size.filter(|_| options.terminal);
+    let size = size.map(|(width, height)| ("consoleSize", json!({ "width": width, "height": height }).to_string()));
+    let members: Vec<_> = others.chain(wanted).chain(size).map(|(key, value)| format!("\"{key}\":{value}")).collect();
     Ok(format!("{{{}}}", members.join(",")).into_bytes())
 }
 

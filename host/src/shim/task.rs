@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use dunnage_core::{BundleId, Error, ErrorKind, Incarnation, Result, Spec, Step, names};
+use dunnage_events::{Event, EventLog, TASK_EXIT};
 use dunnage_shims::{ExecOptions, OutputLog, TaskStreams, process_of};
 use dunnage_store::{ExitRecord, Layout, RecordDir, ShimRecord, TaskRecord};
 use dunnage_task_log::LogReader;
@@ -52,6 +53,24 @@ impl Dunnage {
             })
         };
         info().map_err(during(|| format!("look at the container of {id}")))
+    }
+
+    /// Tells of the end of a container that has ended while nobody watched, as if it was killed. Of an end
+    /// that was told of nothing is told again.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be written down.
+    pub fn tell_unseen_end(&self, id: &BundleId) -> Result<()> {
+        let tell = || {
+            self.0.policy.check_identifiers(id)?;
+            let Some(records) = RecordDir::open(&self.0.layout, id)? else { return Ok(()) };
+            let Some(task) = TaskRecord::read(&records.directory)? else { return Ok(()) };
+            let unseen = ExitRecord::unseen(task.pid);
+            let event = Event::of_task(TASK_EXIT, id).with_process(id.id(), Some(task.pid));
+            EventLog::new(self.0.layout.state.path()).tell(&event.with_exit(unseen.status, unseen.time))
+        };
+        tell().map_err(during(|| format!("look at the container of {id}")))
     }
 
     /// Which bundle has an id now, for [`Dunnage::delete_created`] and [`Dunnage::end_container`].

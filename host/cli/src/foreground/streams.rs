@@ -135,13 +135,7 @@ impl Streams {
 
     /// The size of our terminal, if the container has one.
     pub(crate) fn size(&self) -> Option<(u32, u32)> {
-        if !self.has_terminal {
-            return None;
-        }
-        tcgetwinsize(io::stdout())
-            .or_else(|_| tcgetwinsize(io::stdin()))
-            .ok()
-            .map(|size| (size.ws_col.into(), size.ws_row.into()))
+        if self.has_terminal { terminal_size() } else { None }
     }
 
     /// Copies what is left of the container's output.
@@ -208,4 +202,10 @@ pub(super) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Res
         }
     }
     Ok(())
+}
+
+/// The size of our terminal, in columns and rows.
+pub(crate) fn terminal_size() -> Option<(u32, u32)> {
+    let size = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stdin())).ok()?;
+    Some((size.ws_col.into(), size.ws_row.into()))
 }

@@ -1,12 +1,16 @@
 //! `pause`, `resume`, `update`, `resize`.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use dunnage::shim::Shim;
+use dunnage::shim::protocol::task::Status;
+use dunnage::{ErrorKind, Step};
 
 use super::{Changed, Container, Global, Profile, with_shim};
+use crate::failure::Failed;
 
 /// The largest resources that are read, in bytes.
 const MAX_RESOURCES: u64 = 1 << 20;
@@ -31,6 +35,13 @@ impl Pause {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = &self.container.id;
         with_shim(global, id, "pause", &Profile::CONTROLLING, async |_, shim| {
+            if is_paused(&shim, id).await? {
+                return Err(Failed::not_running(
+                    &format!("pause {}", global.id(id)),
+                    "its container is paused already",
+                )
+                .into());
+            }
             shim.client().pause().await?;
             shim.tell("/tasks/paused", None).await;
             Ok(())
@@ -43,6 +54,11 @@ impl Resume {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let id = &self.container.id;
         with_shim(global, id, "resume", &Profile::CONTROLLING, async |_, shim| {
+            if !is_paused(&shim, id).await? {
+                return Err(
+                    Failed::not_running(&format!("resume {}", global.id(id)), "its container is not paused").into()
+                );
+            }
             shim.client().resume().await?;
             shim.tell("/tasks/resumed", None).await;
             Ok(())
@@ -65,17 +81,34 @@ pub(crate) struct Update {
 
 impl Update {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let operation =
-            || format!("update {}: cannot read {}", global.id(&self.container.id), self.resources.display());
-        let resources = read(&self.resources).with_context(operation)?;
+        let operation = format!("update {}", global.id(&self.container.id));
+        let resources = read_object(&self.resources, &operation, Step::Configure)?;
         with_shim(global, &self.container.id, "update", &Profile::ASKING, async |_, shim| {
             Ok(shim.client().update(&resources).await?)
         })
     }
 }
 
-/// Reads a small file, before this process gives up the right to.
-pub(super) fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+/// Whether a container that runs is paused.
+pub(super) async fn is_paused(shim: &Shim, id: &str) -> dunnage::Result<bool> {
+    let state = shim.client().state(id).await?;
+    Ok(matches!(state.status.enum_value_or_default(), Status::PAUSED | Status::PAUSING))
+}
+
+/// Reads a small file that must hold one JSON object, before this process gives up the right to. What is
+/// in it the shim and its runtime check, whose messages name no file.
+pub(super) fn read_object(path: &Path, operation: &str, step: Step) -> anyhow::Result<Vec<u8>> {
+    let shown = if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
+    let content = read(path).with_context(|| format!("{operation}: {step}: cannot read {shown}"))?;
+    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&content);
+    object.map_err(|error| {
+        let message = format!("{shown} does not hold a JSON object: {error}");
+        Failed::of(operation, ErrorKind::InvalidSpec, step, message)
+    })?;
+    Ok(content)
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let limit = MAX_RESOURCES + 1;
     if path.as_os_str() == "-" {
@@ -111,9 +144,15 @@ fn size(text: &str) -> Result<(u32, u32), String> {
 
 impl Resize {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let process = self.exec.as_deref().unwrap_or(&self.container.id);
+        let id = self.container.id.as_str();
+        let process = self.exec.as_deref().unwrap_or(id);
         let (width, height) = self.size;
-        with_shim(global, &self.container.id, "resize", &Profile::ASKING, async |_, shim| {
+        with_shim(global, id, "resize", &Profile::ASKING, async |_, shim| {
+            // Shims take the size of what has no terminal, or of nothing, in different ways.
+            if !shim.client().state(process).await?.terminal {
+                let message = format!("process {process:?} has no terminal");
+                return Err(Failed::not_running(&format!("resize {}", global.id(id)), message).into());
+            }
             Ok(shim.client().resize_pty(process, width, height).await?)
         })
     }

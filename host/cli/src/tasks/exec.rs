@@ -8,14 +8,14 @@ use clap::Args;
 use dunnage::events::Event;
 use dunnage::shim::protocol::shim::ExecProcessRequest;
 use dunnage::shim::{ExecOptions, ExecUser, Shim, ShimClient, TaskStreams};
-use dunnage::{BundleId, Dunnage};
+use dunnage::{BundleId, Dunnage, ErrorKind, Step};
 use serde::Serialize;
 
-use super::control::read;
+use super::control::{is_paused, read_object};
 use super::{Container, Global, during, running_shim, set_up};
 use crate::confine::{Profile, confine_beside_broker};
 use crate::failure::{Failed, report};
-use crate::foreground::{Attached, Copied, Interrupted, Over, Signals, Streams, resize};
+use crate::foreground::{Attached, Copied, Interrupted, Over, Signals, Streams, resize, terminal_size};
 use crate::shim::block_on;
 
 /// The exit code of our own failures, apart from those of the process.
@@ -122,9 +122,7 @@ impl Exec {
 
     fn start(self, global: &Global, operation: &str) -> anyhow::Result<u8> {
         let spec = match &self.process {
-            Some(file) => {
-                Some(read(file).with_context(|| format!("{operation}: read-spec: cannot read {}", file.display()))?)
-            }
+            Some(file) => Some(read_object(file, operation, Step::ReadSpec)?),
             None => None,
         };
         let mut options = ExecOptions::default();
@@ -133,6 +131,7 @@ impl Exec {
         options.cwd = self.cwd;
         options.user = self.user;
         options.terminal = self.tty;
+        options.terminal_size = terminal_size();
         let exec_id = match self.exec_id {
             Some(id) => id,
             None => random_id()?,
@@ -152,6 +151,13 @@ impl Exec {
         block_on(async {
             let mut signals = Signals::new()?;
             let shim = running_shim(&dunnage, &id, "exec in").await?;
+            if is_paused(&shim, id.id()).await? {
+                return Err(Failed::not_running(operation, "its container is paused; resume it first").into());
+            }
+            if shim.client().state(&process.id).await.is_ok() {
+                let message = format!("there is a process {:?} already", process.id);
+                return Err(Failed::of(operation, ErrorKind::Exists, Step::CallShim, message).into());
+            }
             process.run(global, &dunnage, &shim, &mut signals).await
         })
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
+use dunnage::{ErrorKind, Step};
 
 use super::{Changed, Container, Global, Profile, seconds, signal_name, with_shim};
+use crate::failure::Failed;
 
 /// Send a signal to a container
 #[derive(Args)]
@@ -71,10 +72,11 @@ impl Stop {
             }
             // It may have ended just now.
             let killed = client.kill(id, SIGKILL, false).await;
-            tokio::time::timeout(KILL_TIMEOUT, &mut wait)
-                .await
-                .map_err(|_| killed.err().map_or_else(|| anyhow::anyhow!("no end"), Into::into))
-                .with_context(|| format!("it was killed but did not end within {} s", KILL_TIMEOUT.as_secs()))??;
+            tokio::time::timeout(KILL_TIMEOUT, &mut wait).await.map_err(|_| {
+                let why = killed.err().map(|error| format!(": {}", error.message())).unwrap_or_default();
+                let message = format!("it was killed, and has not ended within {} s{why}", KILL_TIMEOUT.as_secs());
+                Failed::of(&format!("stop {}", global.id(id)), ErrorKind::Timeout, Step::CallShim, message)
+            })??;
             Ok(())
         })?;
         Changed::print(global, &global.id(id), "stopped")

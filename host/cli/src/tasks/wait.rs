@@ -39,7 +39,7 @@ struct Ended {
 
 impl Wait {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let broker = confine_beside_broker(global, &Profile::ASKING)?;
+        let broker = confine_beside_broker(global, &Profile::CONTROLLING)?;
         let (dunnage, id) = set_up(global, broker.as_ref(), &self.container.id)?;
         let exit_code = block_on(wait(&dunnage, &id)).map_err(|error| during(error, &format!("wait for {id}")))?;
         let ended = Ended { namespace: id.namespace().to_owned(), id: id.id().to_owned(), exit_code };
@@ -109,7 +109,9 @@ async fn without_shim(dunnage: &Dunnage, id: &BundleId) -> anyhow::Result<Option
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Ok(Some(UNSEEN))
+    // Nobody else is left to tell of it.
+    dunnage.tell_unseen_end(id)?;
+    Ok(Some(noted()?.unwrap_or(UNSEEN)))
 }
 
 /// The exit status that the latest event of a container tells of.
