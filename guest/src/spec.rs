@@ -5,24 +5,21 @@
 //! bundle to one group while runc maps another. So for every input the answer here is Go's answer
 //! or a refusal, and what two readers could understand differently is refused.
 //!
-//! serde_json decides; a scan for what it overlooks in skipped values comes first and may only
-//! refuse. Before both, a quick reader goes over the spec, which may only accept.
+//! `dunnage-go-json` reads; before it, a quick reader goes over the spec, which may only accept.
 
 mod process_parts;
 mod quick;
 mod reader;
-mod scan;
 mod task;
 
 use alloc::format;
 use alloc::string::String;
 
+pub use dunnage_go_json::MAX_DEPTH;
+
 pub use self::process_parts::{ProcessParts, process_parts};
 use self::reader::{Collect, List, Mapping};
 pub use self::task::{TaskSettings, quick_task_settings, task_settings, thorough_task_settings};
-
-/// As deep as Go reads (`maxNestingDepth` of `encoding/json`).
-pub const MAX_DEPTH: usize = 10_000;
 
 /// The class of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +62,28 @@ pub struct Error {
     pub message: String,
 }
 
+impl From<dunnage_go_json::Error> for Error {
+    fn from(error: dunnage_go_json::Error) -> Self {
+        let dunnage_go_json::Error { fault, place, line, column, message, .. } = error;
+        Self { fault: fault.into(), place, line, column, message }
+    }
+}
+
+impl From<dunnage_go_json::Fault> for Fault {
+    fn from(fault: dunnage_go_json::Fault) -> Self {
+        match fault {
+            dunnage_go_json::Fault::Syntax => Self::Syntax,
+            dunnage_go_json::Fault::WrongType => Self::WrongType,
+            dunnage_go_json::Fault::Number => Self::Number,
+            dunnage_go_json::Fault::Depth => Self::Depth,
+            dunnage_go_json::Fault::FoldedKey => Self::FoldedKey,
+            dunnage_go_json::Fault::DuplicateKey => Self::DuplicateKey,
+            dunnage_go_json::Fault::Encoding => Self::Encoding,
+            dunnage_go_json::Fault::Surrogate => Self::Surrogate,
+        }
+    }
+}
+
 /// The host's group id that GID 0 of the container is mapped to: `hostID` of the first entry of
 /// `linux.gidMappings` whose `containerID` is 0; 0 if there is none. Similar to `remappedGID` of
 /// containerd.
@@ -91,7 +110,7 @@ pub fn quick_remapped_gid(spec: &[u8]) -> Option<u32> {
 ///
 /// The same.
 pub fn thorough_remapped_gid(spec: &[u8]) -> Result<u32, Error> {
-    let text = scan::check(spec)?;
+    let text = dunnage_go_json::check(spec)?;
     let mut root = Root::default();
     reader::mappings(&text, &mut root)?;
     let Some((host, entry)) = root.0 else { return Ok(0) };

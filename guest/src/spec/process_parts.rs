@@ -5,12 +5,13 @@ use alloc::format;
 use core::fmt;
 use core::ops::Range;
 
+use dunnage_go_json::equal_folded;
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::reader::{self, equal_folded};
-use super::{Error, Fault, scan};
+use super::reader;
+use super::{Error, Fault};
 
 /// How many parts there are.
 const COUNT: usize = 11;
@@ -40,7 +41,7 @@ pub type ProcessParts = [Option<Range<usize>>; COUNT];
 ///
 /// If the spec is not what Go would read, or could be read in two ways.
 pub fn process_parts(spec: &[u8]) -> Result<ProcessParts, Error> {
-    let text = scan::check(spec)?;
+    let text = dunnage_go_json::check(spec)?;
     // Places in a text that had to be changed would be others.
     if let Cow::Owned(_) = text {
         return Err(refuse(Fault::Encoding, "", "the text is not UTF-8".into()));

@@ -86,9 +86,9 @@ fn read_user(tokens: &mut Tokens<'_>, value: usize, process: &mut Process) -> Op
     members(tokens, value, &["uid", "gid"], |tokens, name, value| {
         let id = scalar::plain_number(tokens.behind(value))?;
         if name == "uid" {
-            process.uid = id;
+            process.user.uid = id;
         } else {
-            process.gid = id;
+            process.user.gid = id;
         }
         Some(())
     })

@@ -1,24 +1,46 @@
-//! The reader: serde_json, told by seeds which values to read, streaming past all others.
+//! Which parts of a spec are read. They come one by one where there may be many, so that these take
+//! no memory.
 
-use alloc::format;
 use core::fmt;
 
+use dunnage_go_json::{read, read_seed};
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-pub(super) use self::process::Process;
-pub(super) use self::track::List;
-use self::track::{Place, Track};
-use super::{Error, Fault};
+use super::Error;
 
 /// What an entry maps. Missing fields are 0.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Mapping {
+    #[serde(rename = "containerID")]
     pub(super) container: u32,
+    #[serde(rename = "hostID")]
     pub(super) host: u32,
     pub(super) size: u32,
 }
 
-/// Collects the entries of mappings. They come one by one, so that many take no memory.
+/// A list of mappings in `linux`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Users,
+    Groups,
+}
+
+impl List {
+    pub(super) fn named(name: &str) -> Self {
+        if name == Self::Users.name() { Self::Users } else { Self::Groups }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Users => "uidMappings",
+            Self::Groups => "gidMappings",
+        }
+    }
+}
+
+/// Collects the entries of mappings.
 pub(super) trait Collect {
     /// The lists of `linux` that are read.
     const LISTS: &'static [&'static str];
@@ -27,251 +49,132 @@ pub(super) trait Collect {
     fn take(&mut self, list: List, index: usize, mapping: Mapping);
 }
 
-/// Reads the mappings out of a spec.
-pub(super) fn mappings(text: &str, collect: &mut impl Collect) -> Result<(), Error> {
-    let track = Track::default();
-    read(text, &track, Linux(&track, collect))
+/// `process`, as far as it is known. Missing fields are zero, as in Go.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Process {
+    pub(super) terminal: bool,
+    pub(super) user: User,
+}
+
+/// `process.user`, as far as it is known.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct User {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
 }
 
 /// Reads what is known of the process out of a spec.
 pub(super) fn process(text: &str) -> Result<Process, Error> {
-    let mut process = Process::default();
-    let track = Track::default();
-    read(text, &track, process::Seed(&track, &mut process))?;
-    Ok(process)
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Document {
+        process: Process,
+    }
+
+    Ok(read::<Document>(text)?.process)
 }
 
-/// Reads one part of a spec, all of which must be JSON.
-fn read<'de>(text: &'de str, track: &Track, part: impl Part<'de>) -> Result<(), Error> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let read = Document(track, part).deserialize(&mut json);
-    read.and_then(|()| json.end()).map_err(|error| track.explain(&error))
+/// Reads the mappings out of a spec.
+pub(super) fn mappings(text: &str, collect: &mut impl Collect) -> Result<(), Error> {
+    Ok(read_seed(text, Document(collect))?)
 }
 
-/// A part of the spec that is read, which knows where to put what it finds.
-trait Part<'de>: DeserializeSeed<'de, Value = ()> {
-    /// The known keys of the document: this part.
-    const KEYS: &'static [&'static str];
-}
-
-/// The OCI spec itself, and the part of it that is read.
-struct Document<'a, P>(&'a Track, P);
+/// The spec itself.
+struct Document<'a, C>(&'a mut C);
 
 /// `linux`.
-struct Linux<'a, C>(&'a Track, &'a mut C);
+struct Linux<'a, C>(&'a mut C);
+
+/// The name of a list.
+struct ListName;
 
 /// A list of mappings.
-struct Mappings<'a, C>(&'a Track, List, &'a mut C);
+struct Mappings<'a, C>(List, &'a mut C);
 
-/// One entry of a list of mappings.
-struct Entry<'a>(&'a Track, List, usize);
-
-/// A number.
-struct Number<'a>(&'a Track, Place);
-
-/// Lets a type be its own seed: it notes where the reader is, and asks for any value, so that its
-/// visitor decides what to take.
+/// Lets a type be its own seed and visitor.
 macro_rules! seed {
-    ($name:ident $(<$part:ident: $bound:path>)? => $value:ty, $place:expr) => {
-        impl<'de, $($part: $bound)?> DeserializeSeed<'de> for $name<'_, $($part)?> {
-            type Value = $value;
+    ($name:ident, $method:ident($($argument:expr),*)) => {
+        impl<'de, C: Collect> DeserializeSeed<'de> for $name<'_, C> {
+            type Value = ();
 
-            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<$value, D::Error> {
-                self.0.enter($place(&self));
-                deserializer.deserialize_any(self)
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                deserializer.$method($($argument,)* self)
             }
         }
     };
 }
 
-/// What all visitors have in common: null is the zero value, as in Go, and a string is refused
-/// without serde's copy of it, which could be as large as the spec.
-macro_rules! common {
-    ($value:ty) => {
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a value that is known")
-        }
+seed!(Document, deserialize_struct("Spec", &["linux"]));
+seed!(Linux, deserialize_struct("Linux", C::LISTS));
+seed!(Mappings, deserialize_seq());
 
-        fn visit_unit<E: de::Error>(self) -> Result<$value, E> {
-            Ok(Default::default())
-        }
-
-        fn visit_str<E: de::Error>(self, _: &str) -> Result<$value, E> {
-            Err(self.0.wrong_type())
-        }
-    };
-}
-
-// Behind the macros, which it uses.
-mod process;
-mod track;
-
-seed!(Document<P: Part<'de>> => (), |_: &Self| Place::Document);
-seed!(Linux<C: Collect> => (), |_: &Self| Place::Linux);
-seed!(Mappings<C: Collect> => (), |mappings: &Self| Place::Mappings(mappings.1));
-seed!(Entry => Mapping, |entry: &Self| Place::Entry(entry.1, entry.2));
-seed!(Number => u32, |number: &Self| number.1);
-
-impl<'de, P: Part<'de>> Visitor<'de> for Document<'_, P> {
+impl<'de, C: Collect> Visitor<'de> for Document<'_, C> {
     type Value = ();
 
-    common!(Self::Value);
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Self(track, part) = self;
-        let mut part = Some(part);
-        read_object(map, track, Place::Document, P::KEYS, |map, _, _| match part.take() {
-            Some(part) => map.next_value_seed(part),
-            None => Ok(()),
-        })
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a spec")
     }
-}
 
-impl<'de, C: Collect> Part<'de> for Linux<'_, C> {
-    const KEYS: &'static [&'static str] = &["linux"];
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key::<IgnoredAny>()?.is_some() {
+            map.next_value_seed(Linux(&mut *self.0))?;
+        }
+        Ok(())
+    }
 }
 
 impl<'de, C: Collect> Visitor<'de> for Linux<'_, C> {
     type Value = ();
 
-    common!(Self::Value);
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what is special to Linux")
+    }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Self(track, collect) = self;
-        read_object(map, track, Place::Linux, C::LISTS, |map, name, _| {
-            map.next_value_seed(Mappings(track, List::named(name), collect))
-        })
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(list) = map.next_key_seed(ListName)? {
+            map.next_value_seed(Mappings(list, &mut *self.0))?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ListName {
+    type Value = List;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<List, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for ListName {
+    type Value = List;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a list")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<List, E> {
+        Ok(List::named(name))
     }
 }
 
 impl<'de, C: Collect> Visitor<'de> for Mappings<'_, C> {
     type Value = ();
 
-    common!(Self::Value);
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of mappings")
+    }
 
     /// All entries are read, whatever is wanted of them: Go refuses the spec for any of them.
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let Self(track, list, collect) = self;
+        let Self(list, collect) = self;
         let mut index = 0;
-        while let Some(mapping) = entries.next_element_seed(Entry(track, list, index))? {
+        while let Some(mapping) = entries.next_element()? {
             collect.take(list, index, mapping);
             index += 1;
         }
         Ok(())
     }
-}
-
-impl<'de> Visitor<'de> for Entry<'_> {
-    type Value = Mapping;
-
-    common!(Self::Value);
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Mapping, A::Error> {
-        let Self(track, list, index) = self;
-        let mut mapping = Mapping::default();
-        let known = &["containerID", "hostID", "size"];
-        read_object(map, track, Place::Entry(list, index), known, |map, name, place| {
-            let number = map.next_value_seed(Number(track, place))?;
-            match name {
-                "containerID" => mapping.container = number,
-                "hostID" => mapping.host = number,
-                _ => mapping.size = number,
-            }
-            Ok(())
-        })?;
-        Ok(mapping)
-    }
-}
-
-impl Visitor<'_> for Number<'_> {
-    type Value = u32;
-
-    common!(Self::Value);
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
-        u32::try_from(number).map_err(|_| self.0.bad_number())
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<u32, E> {
-        Err(self.0.bad_number())
-    }
-
-    /// Fractions, exponents, `-0`, and what no integer holds.
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<u32, E> {
-        Err(self.0.bad_number())
-    }
-}
-
-/// Reads the known members of an object and skips all others.
-fn read_object<'de, A: MapAccess<'de>>(
-    mut map: A,
-    track: &Track,
-    object: Place,
-    known: &'static [&'static str],
-    mut read: impl FnMut(&mut A, &'static str, Place) -> Result<(), A::Error>,
-) -> Result<(), A::Error> {
-    let mut seen = 0_u8;
-    while let Some(key) = map.next_key_seed(Key { track, object, known })? {
-        let Some((index, name)) = key else {
-            map.next_value::<IgnoredAny>()?;
-            continue;
-        };
-        let place = object.member(name);
-        if seen & (1 << index) != 0 {
-            track.enter(place);
-            let message = format!("{place} appears twice: Go merges the two, other parsers take the first or the last");
-            return Err(track.refuse(Fault::DuplicateKey, message));
-        }
-        seen |= 1 << index;
-        read(&mut map, name, place)?;
-        track.enter(object);
-    }
-    Ok(())
-}
-
-/// A key: the known one it is, or `None` for an unknown one.
-struct Key<'a> {
-    track: &'a Track,
-    object: Place,
-    known: &'static [&'static str],
-}
-
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Option<(usize, &'static str)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Key<'_> {
-    type Value = Option<(usize, &'static str)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
-        let known = || (0..).zip(self.known.iter().copied());
-        if let Some(exact) = known().find(|(_, name)| *name == key) {
-            return Ok(Some(exact));
-        }
-        let Some((_, name)) = known().find(|(_, name)| equal_folded(name, key)) else { return Ok(None) };
-        let place = self.object.member(name);
-        self.track.enter(place);
-        // A terminal would show `ſ` much like an `f`, and act on control characters.
-        let shown = key.escape_default();
-        let message =
-            format!("the key \"{shown}\" means {place} to Go, which ignores case, but is unknown to other parsers");
-        Err(self.track.refuse(Fault::FoldedKey, message))
-    }
-}
-
-/// Whether Go takes a key for a known one: without regard to the case of ASCII letters, and `ſ`
-/// for `s` (Unicode's simple folding, which also has the Kelvin sign for `k`; no known key has
-/// a `k`).
-pub(super) fn equal_folded(known: &str, key: &str) -> bool {
-    let mut key = key.chars().map(|character| if character == 'ſ' { 's' } else { character });
-    known.chars().all(|expected| key.next().is_some_and(|found| found.eq_ignore_ascii_case(&expected)))
-        && key.next().is_none()
 }

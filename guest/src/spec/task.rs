@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::reader::{self, Collect, List, Mapping, Process};
-use super::{Error, Fault, quick, scan};
+use super::{Error, Fault, quick};
 
 /// What the caller of a shim needs to know about a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn quick_task_settings(spec: &[u8]) -> Option<TaskSettings> {
 ///
 /// The same.
 pub fn thorough_task_settings(spec: &[u8]) -> Result<TaskSettings, Error> {
-    let text = scan::check(spec)?;
+    let text = dunnage_go_json::check(spec)?;
     // The mappings may stand before the ids. Reading twice needs no memory for them.
     let process = reader::process(&text)?;
     let mut search = Search::new(process);
@@ -60,7 +60,7 @@ struct Search {
 
 impl Search {
     fn new(process: Process) -> Self {
-        Self { user: Id::new(process.uid), group: Id::new(process.gid) }
+        Self { user: Id::new(process.user.uid), group: Id::new(process.user.gid) }
     }
 
     fn settings(&self, process: Process) -> Result<TaskSettings, Error> {

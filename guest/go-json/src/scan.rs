@@ -5,17 +5,16 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
-use super::{Error, Fault, MAX_DEPTH};
+use crate::{Error, Fault, MAX_DEPTH};
 
 /// Refuses a byte order mark, keys that are not UTF-8, escapes of half a surrogate pair, and deep nesting.
 ///
-/// Bytes that are not UTF-8 are read as Go reads them, as U+FFFD, in the strings that are values: nothing
-/// that is decided here is a string. In a key they are refused, since a reader that leaves them out could
+/// Bytes that are not UTF-8 are read as Go reads them, as U+FFFD, in the strings that are values. In a key they are refused, since a reader that leaves them out could
 /// find a known one.
 ///
 /// This runs for every container, so a glance at the bytes, eight at a time, comes first: hardly
 /// any spec holds an escape of a surrogate, or as many brackets as it takes to nest too deep.
-pub(super) fn check(spec: &[u8]) -> Result<Cow<'_, str>, Error> {
+pub(crate) fn check(spec: &[u8]) -> Result<Cow<'_, str>, Error> {
     if spec.starts_with(b"\xef\xbb\xbf") {
         let message = "not valid JSON: it starts with a byte order mark; save it without one";
         return Err(refuse(spec, 0, Fault::Syntax, message.into()));
@@ -179,7 +178,7 @@ fn refuse(spec: &[u8], at: usize, fault: Fault, message: String) -> Error {
     let line = before.iter().filter(|byte| **byte == b'\n').count();
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
-    Error { fault, place: String::new(), line: number(line), column: number(column), message }
+    Error { line: number(line), column: number(column), ..Error::new(fault, message) }
 }
 
 #[cfg(test)]
