@@ -27,11 +27,12 @@ mod bindings;
 #[cfg(target_family = "wasm")]
 mod bundles;
 #[cfg(target_family = "wasm")]
-mod runtime;
-#[cfg(target_family = "wasm")]
 mod shims;
 #[cfg(target_family = "wasm")]
 mod tasks;
+
+#[cfg(target_family = "wasm")]
+use dunnage_guest_runtime as _;
 
 /// The component: what it exports lies in [`bundles`], [`shims`] and [`tasks`].
 #[cfg(target_family = "wasm")]

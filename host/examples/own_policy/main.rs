@@ -6,6 +6,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use dunnage_policy_artifact::component;
+
 use dunnage::{BundleId, Dunnage, ErrorKind, PolicySource, Spec};
 use sha2::{Digest as _, Sha256};
 
@@ -19,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // its packages, and the digest from its configuration.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
     std::fs::create_dir_all(&directory)?;
-    let component = dunnage_policy_artifact::component::build(workspace, "dunnage-example-policy", &directory)?;
+    let component = component::build(workspace, "dunnage-example-policy", component::POLICY_MEMORY, &directory)?;
     let mut digest = "sha256:".to_owned();
     for byte in Sha256::digest(std::fs::read(&component)?) {
         write!(digest, "{byte:02x}")?;

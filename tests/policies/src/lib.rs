@@ -7,8 +7,9 @@
 
 extern crate alloc;
 
+use dunnage_guest_runtime as _;
+
 mod bundles;
-mod runtime;
 mod script;
 mod shims;
 

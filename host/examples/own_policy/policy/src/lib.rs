@@ -8,7 +8,7 @@
 
 extern crate alloc;
 
-mod runtime;
+use dunnage_guest_runtime as _;
 
 use alloc::format;
 use alloc::string::{String, ToString as _};

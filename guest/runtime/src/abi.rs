@@ -1,5 +1,5 @@
 //! What a component without `std` must define itself, whatever its allocator: the memory routines,
-//! a panic handler, and `realloc` for its host. Test policies use it too.
+//! a panic handler, and `realloc` for its host.
 
 use core::alloc::Layout;
 use core::panic::PanicInfo;
