@@ -1,10 +1,23 @@
-//! Builds the policy, or takes the bytes that the package brings.
+//! Builds the components, or takes the bytes that the package brings.
 
 #[path = "src/component.rs"]
 pub mod component;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// What the components are built from.
+const SOURCES: [&str; 9] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "guest/Cargo.toml",
+    "guest/src",
+    "guest/baseline",
+    "guest/go-json",
+    "guest/guard",
+    "guest/runtime",
+    "wit",
+];
 
 fn main() -> ExitCode {
     match run() {
@@ -22,23 +35,28 @@ fn run() -> Result<(), String> {
     println!("cargo::rerun-if-changed=src/component.rs");
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let component = match workspace(&here) {
-        Some(workspace) => {
-            for source in ["Cargo.toml", "Cargo.lock", "guest/Cargo.toml", "guest/src", "wit"] {
-                println!("cargo::rerun-if-changed={}", workspace.join(source).display());
+    for (package, memory, file) in [
+        ("dunnage-policy", component::POLICY_MEMORY, "policy.wasm"),
+        ("dunnage-baseline", component::GUARD_MEMORY, "baseline.wasm"),
+    ] {
+        let component = match workspace(&here) {
+            Some(workspace) => {
+                for source in SOURCES {
+                    println!("cargo::rerun-if-changed={}", workspace.join(source).display());
+                }
+                component::build(workspace, package, memory, &out)?
             }
-            component::build(workspace, "dunnage-policy", &out)?
-        }
-        // Outside the repository there is no guest to build.
-        None => {
-            let brought = here.join("policy.wasm");
-            println!("cargo::rerun-if-changed={}", brought.display());
-            brought
-        }
-    };
-    std::fs::copy(&component, out.join("policy.wasm"))
-        .map(drop)
-        .map_err(|error| format!("cannot take the component from {}: {error}", component.display()))
+            // Outside the repository there is no guest to build.
+            None => {
+                let brought = here.join(file);
+                println!("cargo::rerun-if-changed={}", brought.display());
+                brought
+            }
+        };
+        std::fs::copy(&component, out.join(file))
+            .map_err(|error| format!("cannot take the component from {}: {error}", component.display()))?;
+    }
+    Ok(())
 }
 
 /// The repository, if this crate lies in it.

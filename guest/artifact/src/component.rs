@@ -7,6 +7,21 @@ use std::process::Command;
 /// The target of components.
 const TARGET: &str = "wasm32-wasip2";
 
+/// How large the memory of a component is, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct MemorySize {
+    /// The stack, which is part of it.
+    pub stack: u32,
+    /// What it starts with: whole pages of 64 KiB.
+    pub initial: u32,
+}
+
+/// Stack, data, and room for a usual spec, in a single page: the host clears all of it after each call.
+/// No policy needs more than 6 KiB of stack; what is nested is not read by recursion.
+pub const POLICY_MEMORY: MemorySize = MemorySize { stack: 16 << 10, initial: 64 << 10 };
+/// Guards read into types of their own, whose fields lie on the stack.
+pub const GUARD_MEMORY: MemorySize = MemorySize { stack: 64 << 10, initial: 128 << 10 };
+
 /// Builds a library of a workspace as a component and returns the path of its bytes.
 ///
 /// This runs a cargo inside a cargo, so it has a target directory of its own (the outer one is
@@ -17,7 +32,7 @@ const TARGET: &str = "wasm32-wasip2";
 ///
 /// If the target is missing and cannot be installed, or the build fails; the message says what to
 /// type.
-pub fn build(workspace: &Path, package: &str, out: &Path) -> Result<PathBuf, String> {
+pub fn build(workspace: &Path, package: &str, memory: MemorySize, out: &Path) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     require_target()?;
     let target_dir = out.join("component");
@@ -29,7 +44,7 @@ pub fn build(workspace: &Path, package: &str, out: &Path) -> Result<PathBuf, Str
         .args(["--package", package])
         .arg("--target-dir")
         .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace)?);
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, memory)?);
     let output = command.output().map_err(|error| format!("cannot run {}: {error}", cargo.display()))?;
     if !output.status.success() {
         return Err(format!("building the component {package} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
@@ -69,19 +84,17 @@ fn clean_environment(command: &mut Command) {
 
 /// Compiler flags that keep the machine's paths out of the component, make its memory small, and let
 /// it use vectors.
-fn flags(workspace: &Path) -> Result<OsString, String> {
+fn flags(workspace: &Path, memory: MemorySize) -> Result<OsString, String> {
     let sysroot = OsString::from(ask_rustc(&["--print", "sysroot"])?);
     let cargo_home = std::env::var_os("CARGO_HOME")
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo").into_os_string()));
-    let mut flags = OsString::from("-Clink-arg=-zstack-size=16384");
+    let mut flags = OsString::from(format!("-Clink-arg=-zstack-size={}", memory.stack));
     let mut add = |parts: &[&OsStr]| {
         // How `CARGO_ENCODED_RUSTFLAGS` separates flags, which may contain spaces.
         flags.push("\u{1f}");
         parts.iter().for_each(|part| flags.push(part));
     };
-    // Stack, data, and room for a usual spec, in a single page: the host clears all of it after each
-    // call. Nothing needs more than 6 KiB of stack; what is nested is not read by recursion.
-    add(&[OsStr::new("-Clink-arg=--initial-memory=65536")]);
+    add(&[OsStr::new(&format!("-Clink-arg=--initial-memory={}", memory.initial))]);
     add(&[OsStr::new("-Ctarget-feature=+simd128")]);
     let workspace = workspace.as_os_str();
     let paths = [(cargo_home.as_deref(), "/cargo"), (Some(&*sysroot), "/rust"), (Some(workspace), "/dunnage")];

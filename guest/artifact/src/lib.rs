@@ -1,7 +1,7 @@
-//! The policy component of Dunnage as bytes, for crates that embed it.
+//! The components of Dunnage as bytes, for crates that embed them.
 //!
-//! In the repository the component is built from `guest/`; a packaged crate brings it as
-//! `policy.wasm`.
+//! In the repository they are built from `guest/`; a packaged crate brings them as `policy.wasm` and
+//! `baseline.wasm`.
 //!
 //! ```
 //! assert!(dunnage_policy_artifact::COMPONENT.starts_with(b"\0asm"));
@@ -11,5 +11,8 @@
 
 pub mod component;
 
-/// The component: WebAssembly in binary form, of the world `dunnage:bundle/policy@0.1.0`.
+/// The policy: WebAssembly in binary form, of the world `dunnage:bundle/policy@0.1.0`.
 pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy.wasm"));
+
+/// The guard `baseline`, of the world `dunnage:guard/guard@0.1.0`.
+pub const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));

@@ -1,6 +1,6 @@
 //! What the shipped component is: what it imports and exports, and what its bytes must not hold.
 
-use wasmparser::{ExternalKind, Parser, Payload, Validator};
+use wasmparser::{ComponentTypeRef, ExternalKind, Parser, Payload, Validator};
 
 const FILESYSTEM: &str = "dunnage:bundle/filesystem@0.1.0";
 const EXPORTS: [&str; 3] = ["dunnage:bundle/bundles@0.1.0", "dunnage:bundle/shims@0.1.0", "dunnage:bundle/tasks@0.1.0"];
@@ -29,7 +29,11 @@ fn look_into(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
             Payload::End(_) => nesting = nesting.saturating_sub(1),
             Payload::ComponentImportSection(section) if nesting == 0 => {
                 for import in section {
-                    found.imports.push(import?.name.name.to_owned());
+                    let import = import?;
+                    // A type that the world uses by its name brings nothing with it.
+                    if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                        found.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if nesting == 0 => {
@@ -110,4 +114,15 @@ fn it_holds_no_path_of_the_machine() {
 fn it_is_stripped() {
     let sections = look_into(dunnage_policy_artifact::COMPONENT).unwrap().custom_sections;
     assert!(!sections.iter().any(|name| name.starts_with(".debug") || name == "name"), "{sections:?}");
+}
+
+/// The guard reaches what it is asked about, and nothing else.
+#[test]
+fn the_guard_imports_its_types_alone() {
+    let bytes = dunnage_policy_artifact::BASELINE;
+    Validator::new().validate_all(bytes).unwrap();
+    let found = look_into(bytes).unwrap();
+    assert_eq!(found.imports, ["dunnage:guard/types@0.1.0"]);
+    assert!(found.exports.iter().all(|name| ["describe", "validate-settings", "review"].contains(&&**name)));
+    assert!(!found.custom_sections.iter().any(|name| name.starts_with(".debug") || name == "name"));
 }
