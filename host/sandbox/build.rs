@@ -1,6 +1,7 @@
-//! Compiles the policy ahead of time, so that what embeds it holds no compiler.
+//! Compiles the policy and the guard `baseline` ahead of time, so that what embeds them holds no compiler.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
@@ -15,40 +16,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src/engine/settings.rs");
     let target = std::env::var("TARGET")?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let component = dunnage_policy_artifact::COMPONENT;
 
     let mut config = shared_settings();
     let baseline = for_baseline(&mut config, &target)?;
     let engine = wasmtime::Engine::new(&config).map_err(|error| format!("{error:?}"))?;
-    let stripped = without_post_returns(component)?;
-    let mut code = engine.precompile_component(&stripped).map_err(|error| format!("{error:?}"))?;
     let page = page_size(&target);
-    code.resize(code.len().next_multiple_of(page), 0);
-    std::fs::write(out.join("policy.cwasm"), &code)?;
-
-    let digest_of = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    std::fs::write(
-        out.join("policy.rs"),
-        format!(
-            "/// The largest size of a page.\n\
-             const PAGE: usize = {page};\n\
-             /// Whole pages, which hold nothing else.\n\
-             #[repr(C, align({page}))]\n\
-             struct Pages([u8; {length}]);\n\
-             /// The shipped policy, compiled.\n\
-             static POLICY_CODE: Pages = Pages(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/policy.cwasm\")));\n\
-             /// The digest of the component, before its post-returns were left out.\n\
-             const POLICY_DIGEST: &str = \"sha256:{digest}\";\n\
-             /// The digest of what was compiled.\n\
-             const POLICY_COMPILED_DIGEST: &str = \"sha256:{compiled}\";\n\
-             /// The oldest CPUs it runs on.\n\
-             const POLICY_BASELINE: &str = \"{baseline}\";\n",
+    let mut source = format!(
+        "/// The largest size of a page.\n\
+         pub(crate) const PAGE: usize = {page};\n\
+         /// The oldest CPUs that the code runs on.\n\
+         pub(crate) const CPU_BASELINE: &str = \"{baseline}\";\n\
+         /// Whole pages, which hold nothing else.\n\
+         #[repr(C, align({page}))]\n\
+         struct Pages<const LENGTH: usize>([u8; LENGTH]);\n",
+    );
+    for (name, component) in
+        [("POLICY", dunnage_policy_artifact::COMPONENT), ("BASELINE", dunnage_policy_artifact::BASELINE)]
+    {
+        let stripped = without_post_returns(component)?;
+        let mut code = engine.precompile_component(&stripped).map_err(|error| format!("{error:?}"))?;
+        code.resize(code.len().next_multiple_of(page), 0);
+        let file = format!("{}.cwasm", name.to_lowercase());
+        std::fs::write(out.join(&file), &code)?;
+        writeln!(
+            source,
+            "static {name}_PAGES: Pages<{length}> = Pages(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")));\n\
+             /// Compiled from a component that had post-returns.\n\
+             pub(crate) static {name}: Embedded = Embedded {{\n\
+                 code: &{name}_PAGES.0,\n\
+                 digest: \"sha256:{digest}\",\n\
+                 compiled_digest: \"sha256:{compiled}\",\n\
+                 taken: AtomicBool::new(false),\n\
+             }};",
             length = code.len(),
             digest = digest_of(component),
             compiled = digest_of(&stripped),
-        ),
-    )?;
+        )?;
+    }
+    std::fs::write(out.join("embedded.rs"), source)?;
     Ok(())
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Names the CPUs that the code must run on. Without this the compiler would take the features of

@@ -65,6 +65,12 @@ pub enum ErrorKind {
     PolicyLimit,
     /// The policy broke a rule, or what it made cannot be published.
     PolicyBroken,
+    /// A guard cannot be used: missing, wrong digest, wrong world, wrong settings.
+    GuardRejected,
+    /// A guard failed: it trapped, passed a limit or broke a rule. What it was asked about is denied.
+    GuardFailed,
+    /// A guard denies it.
+    Denied,
 }
 
 impl ErrorKind {
@@ -97,6 +103,9 @@ impl ErrorKind {
             Self::PolicyTrapped => "policy-trapped",
             Self::PolicyLimit => "policy-limit",
             Self::PolicyBroken => "policy-broken",
+            Self::GuardRejected => "guard-rejected",
+            Self::GuardFailed => "guard-failed",
+            Self::Denied => "denied",
         }
     }
 }
@@ -113,6 +122,14 @@ pub enum Step {
     StartPolicy,
     /// The policy's decision.
     Decide,
+    /// Loading a guard and checking what it is.
+    LoadGuard,
+    /// Asking a guard.
+    Review,
+    /// Recording what guards have decided.
+    RecordDecision,
+    /// Reading what guards have decided.
+    ReadDecisions,
     /// Checking the namespace and the id.
     CheckIdentifiers,
     /// Reading the spec.
@@ -192,6 +209,10 @@ impl Step {
             Self::LoadPolicy => "load-policy",
             Self::StartPolicy => "start-policy",
             Self::Decide => "decide",
+            Self::LoadGuard => "load-guard",
+            Self::Review => "review",
+            Self::RecordDecision => "record-decision",
+            Self::ReadDecisions => "read-decisions",
             Self::CheckIdentifiers => "check-identifiers",
             Self::ReadSpec => "read-spec",
             Self::OpenState => "open-state",

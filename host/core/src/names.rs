@@ -40,7 +40,9 @@ pub const TASK: Name = Name::literal(c"task.json");
 pub const EXIT: Name = Name::literal(c"exit.json");
 /// The events on record.
 pub const EVENTS: Name = Name::literal(c"events");
-/// The file that events are appended to.
+/// What guards have decided.
+pub const DECISIONS: Name = Name::literal(c"decisions");
+/// The file that events and decisions are appended to.
 pub const LOG: Name = Name::literal(c"log");
-/// The file of events before `log`.
+/// The file before `log`.
 pub const OLDER_LOG: Name = Name::literal(c"log.1");

@@ -1,5 +1,6 @@
 //! wasmtime as this crate uses it: its settings, and the limits of every call.
 
+mod budget;
 mod watchdog;
 
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::sync::Arc;
 use dunnage_core::{Error, ErrorKind, FairSemaphore, Limits, Result, Step};
 use wasmtime::{CustomCodeMemory, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
+pub(crate) use self::budget::{Budget, GuestFault};
 use self::watchdog::{TICK, Watchdog};
-use crate::filesystem::Context;
 
 include!("engine/settings.rs");
 
@@ -18,7 +19,7 @@ const CORE_INSTANCES: u32 = 8;
 const MEMORIES: u32 = 1;
 const TABLES: u32 = 4;
 
-/// An engine for instances of a policy, with the clock that ends calls.
+/// An engine for instances of components, with the clock that ends calls.
 pub(crate) struct Sandbox {
     engine: Engine,
     watchdog: Watchdog,
@@ -72,15 +73,15 @@ impl Sandbox {
     }
 
     /// Runs a call in a store of its own, under all limits.
-    pub(crate) fn run<T>(
+    pub(crate) fn run<C: AsMut<Budget> + 'static, T>(
         &self,
-        context: Context,
-        call: impl FnOnce(&mut Store<Context>) -> wasmtime::Result<T>,
-    ) -> (wasmtime::Result<T>, Context) {
+        context: C,
+        call: impl FnOnce(&mut Store<C>) -> wasmtime::Result<T>,
+    ) -> (wasmtime::Result<T>, C) {
         let _permit = self.instance_permits.take();
         let _running = self.watchdog.watch();
         let mut store = Store::new(&self.engine, context);
-        store.limiter(|context| context);
+        store.limiter(|context| context.as_mut());
         store.set_epoch_deadline(self.deadline);
         // Names and answers from the guest are copied before the host can check them.
         store.set_hostcall_fuel(self.answer_bytes);

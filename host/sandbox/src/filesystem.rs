@@ -11,11 +11,12 @@ use rustix::io::Errno;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 
-pub(crate) use self::context::{CallError, Context, GuestFault};
+pub(crate) use self::context::{CallError, Context};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub use self::lazy_dir::DirectoryResource;
 pub use self::lazy_dir::{Access, LazyDir};
 use crate::bindings::dunnage::bundle::filesystem::{ErrorCode, Host, HostDirectory, HostSpec};
+use crate::engine::GuestFault;
 
 /// The name of the interface.
 pub(crate) const INTERFACE: &str = "dunnage:bundle/filesystem@0.1.0";
@@ -38,8 +39,8 @@ impl Host for Context {
 
 impl HostSpec for Context {
     fn size(&mut self, spec: Resource<Spec>) -> wasmtime::Result<u64> {
-        self.count_step()?;
-        Ok(self.spec(&spec)?.as_bytes().len() as u64)
+        self.budget.count_step()?;
+        Ok(self.budget.get(&spec)?.as_bytes().len() as u64)
     }
 
     fn bytes(&mut self, spec: Resource<Spec>) -> wasmtime::Result<Vec<u8>> {
@@ -47,8 +48,8 @@ impl HostSpec for Context {
     }
 
     fn drop(&mut self, spec: Resource<Spec>) -> wasmtime::Result<()> {
-        self.count_step()?;
-        self.forget(spec)
+        self.budget.count_step()?;
+        self.budget.forget(spec)
     }
 }
 
@@ -108,8 +109,8 @@ impl HostDirectory for Context {
         if let Some(group) = group {
             self.check_group(group)?;
         }
-        let spec = self.spec(&spec)?.clone();
-        self.count_bytes(spec.as_bytes().len() as u64)?;
+        let spec = self.budget.get(&spec)?.clone();
+        self.budget.count_bytes(spec.as_bytes().len() as u64)?;
         directory.create_file(&name, spec.as_bytes(), mode, group, self.durable())?;
         self.made.file = Some((name, mode));
         self.made.entries += 1;
@@ -122,14 +123,14 @@ impl HostDirectory for Context {
         if self.surely_lacks(&handle, &name)? {
             return Err(Failure::new("getdents64", directory.path_of(&name), Errno::NOENT).into());
         }
-        let content = directory.read_file(&name, limit.min(self.bytes_left()))?;
-        self.count_bytes(content.len() as u64)?;
+        let content = directory.read_file(&name, limit.min(self.budget.bytes_left()))?;
+        self.budget.count_bytes(content.len() as u64)?;
         Ok(content)
     }
 
     fn drop(&mut self, directory: Resource<DirectoryResource>) -> wasmtime::Result<()> {
-        self.count_step()?;
-        self.forget(directory)
+        self.budget.count_step()?;
+        self.budget.forget(directory)
     }
 }
 
@@ -148,15 +149,15 @@ pub(crate) fn lend_bytes(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
 
 impl Context {
     fn bytes_of(&mut self, spec: &Resource<Spec>) -> wasmtime::Result<Arc<[u8]>> {
-        self.count_step()?;
-        let bytes = self.spec(spec)?.shared();
-        self.count_bytes(bytes.len() as u64)?;
+        self.budget.count_step()?;
+        let bytes = self.budget.get(spec)?.shared();
+        self.budget.count_bytes(bytes.len() as u64)?;
         Ok(bytes)
     }
 
     /// The directory behind a handle, opened now if the guest has not used it before.
     fn directory(&mut self, handle: &Resource<DirectoryResource>) -> CallResult<Arc<Directory>> {
-        self.count_step()?;
+        self.budget.count_step()?;
         self.look_up(handle)
     }
 

@@ -4,19 +4,19 @@ mod answers;
 mod calls;
 mod exports;
 mod report;
-mod shipped;
 
 use std::path::{Path, PathBuf};
 
 use dunnage_core::{Error, ErrorKind, GroupRanges, Limits, Result, Step};
+use wasmtime::InstanceAllocationStrategy;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 pub(crate) use self::answers::broken;
 use self::exports::Exports;
 pub use self::report::PolicyReport;
-use crate::bindings;
-use crate::engine::Sandbox;
-use crate::filesystem::{self, Context, GuestFault};
+use crate::engine::{Clear, GuestFault, Sandbox, pool};
+use crate::filesystem::{self, Context};
+use crate::{bindings, embedded};
 
 /// The interface that a policy may import, and those that it must export.
 const IMPORTS: [&str; 1] = [filesystem::INTERFACE];
@@ -80,8 +80,11 @@ impl Policy {
     pub fn load(config: PolicyConfig) -> Result<Self> {
         let (sandbox, component, digest) = match &config.source {
             PolicySource::Shipped => {
-                let (sandbox, component) = shipped::load(&config)?;
-                (sandbox, component, shipped::DIGEST.to_owned())
+                // What this policy is made of is known; what it may grow to is limited in any case.
+                let on_demand = InstanceAllocationStrategy::OnDemand;
+                let instances = if config.pool { pool(&config.limits, Clear::All) } else { on_demand };
+                let (sandbox, component) = embedded::POLICY.load(&config.limits, instances)?;
+                (sandbox, component.map_err(rejected)?, embedded::POLICY.digest.to_owned())
             }
             PolicySource::File { path, digest } => {
                 let sandbox = Sandbox::pooled(&config.limits)?;

@@ -2,25 +2,13 @@
 
 use std::sync::Arc;
 
-use dunnage_core::{Error, GroupRanges, Limits, Spec, StagedContents};
+use dunnage_core::{GroupRanges, Limits, Spec, StagedContents};
 use dunnage_sys::{Directory, Failure, Name};
 use rustix::io::Errno;
-use wasmtime::ResourceLimiter;
-use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::component::Resource;
 
 use super::lazy_dir::{Access, DirectoryResource, LazyDir};
-
-/// Why a call of the guest is stopped, for good. An ordinary failure is an error code instead.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum GuestFault {
-    /// The host could not even open (or make) what it was about to lend.
-    #[error(transparent)]
-    Host(Error),
-    #[error("{0}")]
-    Limit(String),
-    #[error("{0}")]
-    Rule(String),
-}
+use crate::engine::{Budget, GuestFault};
 
 /// How a host function fails.
 #[derive(Debug)]
@@ -49,14 +37,10 @@ impl From<wasmtime::Error> for CallError {
 
 /// The state of one call.
 pub(crate) struct Context {
-    table: ResourceTable,
+    pub(super) budget: Budget,
     lent: LazyDir,
     groups: GroupRanges,
     durable: bool,
-    memory: usize,
-    table_elements: usize,
-    bytes: u64,
-    steps: u32,
     /// The last system call that failed, with the details that the guest did not get.
     pub(crate) last_failure: Option<Failure>,
     pub(crate) made: StagedContents,
@@ -64,17 +48,11 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(limits: &Limits, groups: &GroupRanges, durable: bool) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles);
         Self {
-            table,
+            budget: Budget::new(limits),
             lent: LazyDir::nothing(),
             groups: groups.clone(),
             durable,
-            memory: limits.memory,
-            table_elements: limits.table_elements,
-            bytes: limits.host_call_bytes,
-            steps: limits.steps,
             last_failure: None,
             made: StagedContents::default(),
         }
@@ -83,34 +61,20 @@ impl Context {
     /// Lends a directory for this call.
     pub(crate) fn lend(&mut self, lent: LazyDir) -> wasmtime::Result<Resource<DirectoryResource>> {
         self.lent = lent;
-        self.keep(DirectoryResource(None))
+        self.budget.keep(DirectoryResource(None))
     }
 
     /// Lends a spec for this call.
     pub(crate) fn lend_spec(&mut self, spec: Spec) -> wasmtime::Result<Resource<Spec>> {
-        self.keep(spec)
+        self.budget.keep(spec)
     }
 
     pub(super) fn keep_directory(&mut self, directory: Directory) -> Result<Resource<DirectoryResource>, CallError> {
-        Ok(self.keep(DirectoryResource(Some(Arc::new(directory))))?)
-    }
-
-    fn keep<T: Send + 'static>(&mut self, value: T) -> wasmtime::Result<Resource<T>> {
-        self.table
-            .push(value)
-            .map_err(|_| wasmtime::Error::new(GuestFault::Limit("it holds too many handles".to_owned())))
-    }
-
-    pub(super) fn forget<T: 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<()> {
-        self.table.delete(handle).map(drop).map_err(unknown_handle)
-    }
-
-    pub(super) fn spec(&self, handle: &Resource<Spec>) -> wasmtime::Result<&Spec> {
-        self.table.get(handle).map_err(unknown_handle)
+        Ok(self.budget.keep(DirectoryResource(Some(Arc::new(directory))))?)
     }
 
     pub(super) fn look_up(&mut self, handle: &Resource<DirectoryResource>) -> Result<Arc<Directory>, CallError> {
-        match &self.table.get(handle).map_err(unknown_handle)?.0 {
+        match &self.budget.get(handle)?.0 {
             Some(directory) => Ok(Arc::clone(directory)),
             None => Ok(self.lent.open().map_err(GuestFault::Host)?),
         }
@@ -118,7 +82,7 @@ impl Context {
 
     /// Whether a handle is that of the directory that was lent.
     pub(super) fn is_lent(&self, handle: &Resource<DirectoryResource>) -> wasmtime::Result<bool> {
-        Ok(self.table.get(handle).map_err(unknown_handle)?.0.is_none())
+        Ok(self.budget.get(handle)?.0.is_none())
     }
 
     /// Whether it is known without another system call that there is no such entry.
@@ -153,43 +117,10 @@ impl Context {
     pub(super) fn durable(&self) -> bool {
         self.durable
     }
-
-    pub(super) fn count_step(&mut self) -> wasmtime::Result<()> {
-        self.steps = self.steps.checked_sub(1).ok_or_else(|| limit("it called too many host functions"))?;
-        Ok(())
-    }
-
-    pub(super) fn count_bytes(&mut self, bytes: u64) -> wasmtime::Result<()> {
-        self.bytes =
-            self.bytes.checked_sub(bytes).ok_or_else(|| limit("it moved too many bytes through host functions"))?;
-        Ok(())
-    }
-
-    pub(super) fn bytes_left(&self) -> u64 {
-        self.bytes
-    }
 }
 
-fn limit(message: impl Into<String>) -> wasmtime::Error {
-    wasmtime::Error::new(GuestFault::Limit(message.into()))
-}
-
-fn unknown_handle(error: impl std::fmt::Display) -> wasmtime::Error {
-    wasmtime::Error::new(GuestFault::Rule(format!("it used a handle that it does not have: {error}")))
-}
-
-impl ResourceLimiter for Context {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        within("bytes of memory", desired, self.memory)
+impl AsMut<Budget> for Context {
+    fn as_mut(&mut self) -> &mut Budget {
+        &mut self.budget
     }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        within("table elements", desired, self.table_elements)
-    }
-}
-
-/// Growing past a limit stops the guest, so that the message can name the limit: a guest that
-/// merely sees the growth fail would trap somewhere else.
-fn within(what: &str, desired: usize, most: usize) -> wasmtime::Result<bool> {
-    if desired <= most { Ok(true) } else { Err(limit(format!("it needs {desired} {what}, but the limit is {most}"))) }
 }

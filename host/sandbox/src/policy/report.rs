@@ -2,7 +2,8 @@
 
 use dunnage_core::Limits;
 
-use super::{Policy, PolicySource, interfaces, shipped};
+use super::{Policy, PolicySource, interfaces};
+use crate::embedded::{CPU_BASELINE, POLICY};
 
 /// What a loaded policy is, and what confines it.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ impl Policy {
     pub fn report(&self) -> PolicyReport {
         let (imports, exports) = interfaces(&self.sandbox, &self.component);
         let (compiled_for, compiled_digest) = match self.config.source {
-            PolicySource::Shipped => (shipped::BASELINE, shipped::COMPILED_DIGEST),
+            PolicySource::Shipped => (CPU_BASELINE, POLICY.compiled_digest),
             PolicySource::File { .. } => ("this machine", &*self.digest),
         };
         PolicyReport {
