@@ -10,13 +10,10 @@
 mod decode;
 mod event;
 mod log;
-mod reader;
-mod stream;
 
 pub use self::decode::decode;
 pub use self::event::{Event, TASK_DELETE, TASK_EXIT};
-pub use self::log::EventLog;
-pub use self::stream::EventStream;
+pub use self::log::{EventLog, EventStream};
 
 /// The largest event that is taken, as it is published: a `google.protobuf.Any`, encoded.
 pub const MAX_EVENT_SIZE: usize = 64 * 1024;

@@ -1,30 +1,30 @@
-//! The record: `log`, the file that events are appended to, and `log.1`, the one before it.
+//! The record of events.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use dunnage_core::{AtStep, BundleId, Error, ErrorKind, Result, Step, names};
-use dunnage_store::{BaseDir, DirLock, ExitRecord, LockWait};
-use dunnage_sys::{Directory, Name};
+use dunnage_core::{BundleId, Error, ErrorKind, Result, Step, names};
+use dunnage_store::{BaseDir, ExitRecord, LineLog, LineStream};
+use dunnage_sys::Name;
 use protobuf::well_known_types::any::Any;
 use rustix::io::Errno;
 
 use crate::Event;
 use crate::decode::{assemble, decode};
 use crate::event::{TASK_DELETE, TASK_EXIT};
-use crate::reader::Reader;
 
 /// How large `log` may become.
 const MAX_SIZE: u64 = 1024 * 1024;
-const MODE: u32 = 0o600;
 
 /// The events on record below a state directory.
 #[derive(Debug)]
 pub struct EventLog {
     state: BaseDir,
-    max_size: u64,
+    log: LineLog,
 }
+
+/// The events on record, and then those to come, as they are recorded.
+pub type EventStream = LineStream<Event>;
 
 impl EventLog {
     /// Takes an event of a shim in this process. A failure is only logged: nothing waits for it.
@@ -37,7 +37,13 @@ impl EventLog {
 
     /// The log below a state directory. Touches nothing yet.
     pub fn new(state: &Path) -> Self {
-        Self { state: BaseDir::new(state.to_owned(), Step::OpenState), max_size: MAX_SIZE }
+        Self::of_size(state, MAX_SIZE)
+    }
+
+    fn of_size(state: &Path, max_size: u64) -> Self {
+        let base = || BaseDir::new(state.to_owned(), Step::OpenState);
+        let log = LineLog::new(base(), names::EVENTS, max_size, Step::PublishEvent, Step::ReadEvents);
+        Self { state: base(), log }
     }
 
     /// Records an event that a caller has put together.
@@ -70,17 +76,7 @@ impl EventLog {
     fn append_if(&self, event: &Event, is_news: impl FnOnce() -> Result<bool>) -> Result<()> {
         let line = serde_json::to_vec(event)
             .map_err(|error| Error::new(ErrorKind::InvalidEvent, Step::PublishEvent, error.to_string()))?;
-        let directory = self.lock()?;
-        if !is_news()? {
-            return Ok(());
-        }
-        let mut file = directory.open_lines_to_append(&names::LOG, MODE).at_step(Step::PublishEvent)?;
-        let size = file.size().at_step(Step::PublishEvent)?;
-        if size > 0 && size.saturating_add(line.len() as u64 + 1) > self.max_size {
-            directory.replace(&names::LOG, &names::OLDER_LOG).at_step(Step::PublishEvent)?;
-            file = directory.open_lines_to_append(&names::LOG, MODE).at_step(Step::PublishEvent)?;
-        }
-        file.append_line(&line).at_step(Step::PublishEvent)
+        self.log.append_if(&line, is_news)
     }
 
     /// Whether an event was not told of before: the end of a container is learnt by its shim, the shim's
@@ -113,31 +109,15 @@ impl EventLog {
         Ok(latest.is_some_and(|told| told.topic == TASK_DELETE && told.pid == event.pid))
     }
 
-    /// The directory, locked against others who append; made if it is missing.
-    fn lock(&self) -> Result<DirLock> {
-        loop {
-            let records = self.state.records_or_make(&[])?;
-            self.state.records_or_make(&[names::EVENTS])?;
-            if let Some(locked) = DirLock::open(&records, &names::EVENTS, LockWait::patiently(), Step::PublishEvent)? {
-                return Ok(locked);
-            }
-        }
-    }
-
-    /// The directory, or `None` if nothing was ever recorded.
-    pub(super) fn open(&self) -> Result<Option<Arc<Directory>>> {
-        self.state.records(&[names::EVENTS])
-    }
-
     /// All events on record, the oldest first.
     pub fn read(&self) -> Result<Vec<Event>> {
-        let mut events = Vec::new();
-        let Some(directory) = self.open()? else { return Ok(events) };
-        let files = directory.open_rotated_lines(&names::LOG, &names::OLDER_LOG).at_step(Step::ReadEvents)?;
-        for file in files.into_iter().flatten() {
-            Reader::new(file).read_on(&mut events)?;
-        }
-        Ok(events)
+        self.log.read()
+    }
+
+    /// The events on record, and then those to come.
+    #[must_use]
+    pub fn follow(self) -> EventStream {
+        LineStream::new(self.log, "follow the events")
     }
 }
 
@@ -158,7 +138,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::EventStream;
 
     struct Scratch(tempfile::TempDir);
 
@@ -168,7 +147,7 @@ mod tests {
         }
 
         fn log(&self, max_size: u64) -> EventLog {
-            EventLog { max_size, ..EventLog::new(&self.0.path().join("state")) }
+            EventLog::of_size(&self.0.path().join("state"), max_size)
         }
 
         fn file(&self, name: &str) -> PathBuf {
@@ -245,7 +224,7 @@ mod tests {
     #[test]
     fn a_stream_goes_on_across_rotations_and_half_lines() {
         let scratch = Scratch::new();
-        let mut stream = EventStream::new(scratch.log(300));
+        let mut stream = scratch.log(300).follow();
         let log = scratch.log(300);
         assert!(drain(&mut stream).is_empty());
         for number in 0..30 {

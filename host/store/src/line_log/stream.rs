@@ -4,28 +4,30 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dunnage_core::{AtStep, Result, Step, names};
+use dunnage_core::{AtStep as _, Result, names};
 use dunnage_sys::{Directory, DirectoryWatch};
+use serde::de::DeserializeOwned;
 
-use crate::Event;
-use crate::log::EventLog;
-use crate::reader::Reader;
+use super::LineLog;
+use super::reader::Reader;
 
 /// How often to look where nothing can be watched: no directory yet, no inotify.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often to look all the same: the directory may have been replaced.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The events on record, and then those to come, as they are recorded.
+/// What is on record, and then what is to come, as it is recorded.
 ///
-/// As an iterator it waits for ever and has no end; [`EventStream::next_within`] can be given up. A
-/// reader that falls behind the retained log misses events.
+/// As an iterator it waits for ever and has no end; [`LineStream::next_within`] can be given up. A
+/// reader that falls behind the retained log misses something.
 #[derive(Debug)]
-pub struct EventStream {
-    log: EventLog,
+pub struct LineStream<T> {
+    log: LineLog,
+    /// What to say of an error.
+    operation: &'static str,
     watched: Option<Watched>,
     reader: Option<Reader>,
-    ready: VecDeque<Event>,
+    ready: VecDeque<T>,
 }
 
 #[derive(Debug)]
@@ -36,11 +38,11 @@ struct Watched {
     watch: Option<DirectoryWatch>,
 }
 
-impl EventStream {
-    /// Follows a log from its start.
+impl<T: DeserializeOwned> LineStream<T> {
+    /// Follows a log from its start; errors say that it was this operation.
     #[doc(hidden)]
-    pub fn new(log: EventLog) -> Self {
-        Self { log, watched: None, reader: None, ready: VecDeque::new() }
+    pub fn new(log: LineLog, operation: &'static str) -> Self {
+        Self { log, operation, watched: None, reader: None, ready: VecDeque::new() }
     }
 
     /// Leaves out what is on record already.
@@ -49,36 +51,36 @@ impl EventStream {
     ///
     /// If the record cannot be read.
     pub fn from_now(mut self) -> Result<Self> {
-        self.look().map_err(|error| error.during(|| "follow the events".to_owned()))?;
+        self.look().map_err(|error| error.during(|| self.operation.to_owned()))?;
         self.ready.clear();
         Ok(self)
     }
 
-    /// The next event; `None` if none comes within some time.
+    /// The next line; `None` if none comes within some time.
     ///
     /// # Errors
     ///
     /// If the record cannot be read.
-    pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Event>> {
+    pub fn next_within(&mut self, timeout: Duration) -> Result<Option<T>> {
         let start = Instant::now();
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
+            if let Some(line) = self.ready.pop_front() {
+                return Ok(Some(line));
             }
-            self.look().map_err(|error| error.during(|| "follow the events".to_owned()))?;
+            self.look().map_err(|error| error.during(|| self.operation.to_owned()))?;
             let left = timeout.saturating_sub(start.elapsed());
             if self.ready.is_empty() {
                 if left.is_zero() {
                     return Ok(None);
                 }
-                self.wait(left).map_err(|error| error.during(|| "follow the events".to_owned()))?;
+                self.wait(left).map_err(|error| error.during(|| self.operation.to_owned()))?;
             }
         }
     }
 
     fn wait(&self, most: Duration) -> Result<()> {
         match self.watched.as_ref().and_then(|watched| watched.watch.as_ref()) {
-            Some(watch) => watch.wait(most.min(RECHECK_INTERVAL)).at_step(Step::ReadEvents),
+            Some(watch) => watch.wait(most.min(RECHECK_INTERVAL)).at_step(self.log.read_step),
             None => {
                 std::thread::sleep(most.min(POLL_INTERVAL));
                 Ok(())
@@ -94,7 +96,7 @@ impl EventStream {
         };
         self.watch(&directory);
         // First which file it is, then its content: nothing is appended to a file that has lost its name.
-        let now = directory.lines_identity(&names::LOG).at_step(Step::ReadEvents)?;
+        let now = directory.lines_identity(&names::LOG).at_step(self.log.read_step)?;
         let known = self.reader.as_ref().map(Reader::identity);
         if let Some(reader) = &mut self.reader {
             reader.read_on(&mut self.ready)?;
@@ -102,10 +104,10 @@ impl EventStream {
         if known == now && now.is_some() {
             return Ok(());
         }
-        let files = directory.open_rotated_lines(&names::LOG, &names::OLDER_LOG).at_step(Step::ReadEvents)?;
+        let files = directory.open_rotated_lines(&names::LOG, &names::OLDER_LOG).at_step(self.log.read_step)?;
         for file in files.into_iter().flatten() {
             if Some(file.identity()) != known {
-                self.reader.insert(Reader::new(file)).read_on(&mut self.ready)?;
+                self.reader.insert(Reader::new(file, self.log.read_step)).read_on(&mut self.ready)?;
             }
         }
         Ok(())
@@ -117,15 +119,15 @@ impl EventStream {
             return;
         }
         let watch = DirectoryWatch::new(directory)
-            .inspect_err(|failure| tracing::debug!(%failure, "cannot watch for events, so polling instead"))
+            .inspect_err(|failure| tracing::debug!(%failure, "cannot watch a log, so polling instead"))
             .ok();
         self.watched = Some(Watched { directory: Arc::clone(directory), watch });
         self.reader = None;
     }
 }
 
-impl Iterator for EventStream {
-    type Item = Result<Event>;
+impl<T: DeserializeOwned> Iterator for LineStream<T> {
+    type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
