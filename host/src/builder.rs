@@ -10,12 +10,15 @@ use dunnage_sandbox::{Policy, PolicySource};
 
 use crate::Dunnage;
 use crate::broker::Broker;
+use crate::guards::{GuardConfig, Reviewer};
 
 /// Sets up a [`Dunnage`].
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Builder {
     config: NodeConfig,
+    guards: Vec<GuardConfig>,
+    guard_limits: Limits,
 }
 
 impl Builder {
@@ -70,7 +73,19 @@ impl Builder {
         self
     }
 
-    /// Whether instances of the policy come from a pool. Default: yes. Setting it up takes longer than
+    /// The guards that are asked before a bundle is made, and by [`Dunnage::admit`]. Default: none.
+    pub fn guards(mut self, guards: impl Into<Vec<GuardConfig>>) -> Self {
+        self.guards = guards.into();
+        self
+    }
+
+    /// The limits that each call of a guard works under.
+    pub fn guard_limits(mut self, limits: Limits) -> Self {
+        self.guard_limits = limits;
+        self
+    }
+
+    /// Whether instances of the policy and the guards come from a pool. Default: yes. Setting it up takes longer than
     /// it saves in a process that makes but a few calls. A policy from a file has a pool in any case,
     /// which also bounds what it may be made of.
     pub fn pool(mut self, pool: bool) -> Self {
@@ -97,7 +112,8 @@ impl Builder {
     /// [`PolicyRejected`](crate::ErrorKind::PolicyRejected) if the policy cannot be used,
     /// [`InvalidConfig`](crate::ErrorKind::InvalidConfig) if a limit or a path is invalid.
     pub fn build(self) -> Result<Dunnage> {
-        Dunnage::set_up(self.config, Policy::load)
+        let guards = Reviewer::new(self.guards, self.guard_limits, self.config.pool);
+        Dunnage::set_up(self.config, guards, Policy::load)
     }
 
     /// The same with another way to load the policy.
@@ -106,6 +122,7 @@ impl Builder {
         self,
         load: impl FnOnce(dunnage_sandbox::PolicyConfig) -> Result<Policy>,
     ) -> Result<Dunnage> {
-        Dunnage::set_up(self.config, load)
+        let guards = Reviewer::new(self.guards, self.guard_limits, self.config.pool);
+        Dunnage::set_up(self.config, guards, load)
     }
 }

@@ -15,6 +15,9 @@ pub mod deviations {}
 #[doc = include_str!("docs/guarantees.md")]
 pub mod guarantees {}
 
+#[doc = include_str!("docs/guards.md")]
+pub mod guards {}
+
 #[doc = include_str!("docs/kernel_features.md")]
 pub mod kernel_features {}
 

@@ -37,7 +37,7 @@ pub fn read(state: &Path) -> Result<Vec<Event>> {
 ///
 /// As [`Dunnage::follow_events`].
 pub fn follow(state: &Path) -> Result<EventStream> {
-    log_of(state).map(EventStream::new).map_err(during(|| "follow the events".to_owned()))
+    log_of(state).map(EventLog::follow).map_err(during(|| "follow the events".to_owned()))
 }
 
 fn log_of(state: &Path) -> Result<EventLog> {

@@ -75,6 +75,7 @@ pub mod events;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guards;
 mod manager;
 #[cfg(feature = "shim")]
 pub mod shim;
@@ -88,6 +89,7 @@ pub use dunnage_core::{
     ShimOptions, Spec, SpecFile, Step, TaskSettings,
 };
 pub use dunnage_sandbox::{PolicyReport, PolicySource};
+pub use dunnage_store::LineStream;
 
 pub use self::builder::Builder;
 pub use self::manager::Dunnage;

@@ -13,6 +13,7 @@ use dunnage_sandbox::{Policy, PolicyConfig, PolicyReport};
 use dunnage_store::names_of;
 
 use crate::Builder;
+use crate::guards::{ENGINE, Operation, ReviewRequest, Reviewer};
 
 /// A bundle manager: one state directory, one root directory, one policy.
 ///
@@ -20,7 +21,7 @@ use crate::Builder;
 /// side, calls for the same bundle wait for each other. Several managers, in several processes,
 /// may share their directories.
 #[derive(Clone)]
-pub struct Dunnage(pub(crate) Arc<Node>);
+pub struct Dunnage(pub(crate) Arc<Node>, pub(crate) Arc<Reviewer>);
 
 impl Dunnage {
     /// Starts to set up a bundle manager.
@@ -28,8 +29,12 @@ impl Dunnage {
         Builder::default()
     }
 
-    pub(crate) fn set_up(config: NodeConfig, load: impl FnOnce(PolicyConfig) -> Result<Policy>) -> Result<Self> {
-        Ok(Self(Arc::new(Node::with_policy(config, load)?)))
+    pub(crate) fn set_up(
+        config: NodeConfig,
+        guards: Reviewer,
+        load: impl FnOnce(PolicyConfig) -> Result<Policy>,
+    ) -> Result<Self> {
+        Ok(Self(Arc::new(Node::with_policy(config, load)?), Arc::new(guards)))
     }
 
     /// Creates a bundle from a spec, and its work directory. Similar to `newBundle` of containerd.
@@ -42,9 +47,12 @@ impl Dunnage {
     /// [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier),
     /// [`InvalidSpec`](crate::ErrorKind::InvalidSpec) and
     /// [`GroupNotAllowed`](crate::ErrorKind::GroupNotAllowed) for bad input, and others if the
-    /// directories, the file system or the policy fail. What a failed call has made is gone, or
-    /// the error names what is left.
+    /// directories, the file system or the policy fail; and as for [`Dunnage::admit`], since the guards are
+    /// asked first. What a failed call has made is gone, or the error names what is left.
     pub fn create(&self, id: &BundleId, spec: &Spec) -> Result<Created> {
+        let mut request = ReviewRequest::new(Operation::Create, id.clone(), spec.clone());
+        request.engine = Some(ENGINE.to_owned());
+        self.admit(&request)?;
         dunnage_bundles::create(&self.0, id, spec).map_err(during(|| format!("create {id}")))
     }
 
