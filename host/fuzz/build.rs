@@ -4,6 +4,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use dunnage_policy_artifact::component;
+
 include!("../sandbox/src/engine/settings.rs");
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -13,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for source in ["Cargo.toml", "Cargo.lock", "host/sandbox/src/engine/settings.rs", "tests/policies", "wit"] {
         println!("cargo::rerun-if-changed={}", repository.join(source).display());
     }
-    let component = dunnage_policy_artifact::component::build(repository, "dunnage-test-policies", &out)?;
+    let component = component::build(repository, "dunnage-test-policies", component::POLICY_MEMORY, &out)?;
 
     let mut config = shared_settings();
     config.target(&std::env::var("TARGET")?).map_err(|error| format!("{error:?}"))?;

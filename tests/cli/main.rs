@@ -2,6 +2,7 @@
 
 mod daily;
 mod errors;
+mod guards;
 mod options;
 mod results;
 mod streams;

@@ -5,6 +5,7 @@ mod crash;
 mod daily;
 mod ending;
 mod generations;
+mod guards;
 mod input;
 mod interchange;
 mod kept;

@@ -244,9 +244,10 @@ impl Node {
             .map(|name| self.scratch.path().join(name))
             .filter(|path| path.exists())
             .flat_map(|path| crate::scratch::tree(&path))
-            // What stays are the directories of namespaces, and the stream of events.
+            // What stays are the directories of namespaces, and the logs of events and decisions.
             .filter(|line| {
                 !line.starts_with(".dunnage/events")
+                    && !line.starts_with(".dunnage/decisions")
                     && !line.starts_with(".dunnage/pair.json ")
                     && !line.starts_with(".dunnage d")
                     && !line.starts_with(".dunnage/shims d")

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use dunnage::guards::{Decision, Operation, ReviewRequest};
 use dunnage::{Dunnage, Spec};
 use serde::Serialize;
 
@@ -28,6 +29,9 @@ pub(super) enum Bench {
     /// Determine the remapped group, as one operation
     #[command(after_help = "Example:\n  dunnage bench gid --spec config.json --count 100000")]
     Gid(Options),
+    /// Ask the guards, as one operation: those of the settings file, or the built-in one
+    #[command(after_help = "Example:\n  dunnage bench guard --spec config.json --count 100000")]
+    Guard(Options),
     Run(run::Run),
 }
 
@@ -91,6 +95,7 @@ impl Bench {
         let (operation, options) = match self {
             Self::Cycle(options) => ("cycle", options),
             Self::Gid(options) => ("gid", options),
+            Self::Guard(options) => ("guard", options),
             Self::Run(command) => return command.run(global),
         };
         if options.jobs > options.count {
@@ -106,9 +111,19 @@ impl Bench {
             None
         };
         let spec = spec.read().map_err(|error| error.with_operation("bench"))?;
-        let dunnage = global.dunnage_for_many(broker.as_ref(), options.jobs)?;
+        let dunnage = if operation == "guard" {
+            global.dunnage_to_ask(options.jobs)?
+        } else {
+            global.dunnage_for_many(broker.as_ref(), options.jobs)?
+        };
+        let request = ReviewRequest::new(Operation::Create, global.id("bench"), spec.clone());
         let run = |job, step| match operation {
             "cycle" => cycle(&dunnage, global, &spec, job, step),
+            // Denied or not: it is the answer that takes time.
+            "guard" => dunnage.review(&request).and_then(|review| match review.decision() {
+                Decision::Failed(_, error) => Err(error.clone()),
+                Decision::Allowed | Decision::Denied(..) => Ok(()),
+            }),
             _ => dunnage.remapped_gid(&spec).map(drop),
         };
         let (elapsed, times) = measure(options.count, options.jobs, &progress, run)?;

@@ -1,23 +1,16 @@
 //! `events` and `publish`.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::io::Read as _;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::Args;
-use dunnage::events::{Event, EventStream, MAX_EVENT_SIZE};
-use tokio::signal::unix::{SignalKind, signal};
+use dunnage::events::{Event, MAX_EVENT_SIZE};
 
 use super::confine::{Profile, confine};
-use super::failure::Failed;
+use super::lines::{follow, print};
 use super::options::Global;
-use super::output::{Reader, write_to_reader};
 use super::times::since;
-
-/// How long it may take until `--follow` notices that it is to end.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Show the events of containers, such as the ends of their processes, as JSON lines
 #[derive(Args)]
@@ -57,32 +50,8 @@ impl Events {
             let events = dunnage::events::follow(&global.state)?;
             return follow(if self.since.is_some() { events } else { events.from_now()? }, wanted);
         }
-        let mut lines = Vec::new();
-        for event in dunnage::events::read(&global.state)?.iter().filter(|event| wanted(event)) {
-            lines.extend(line(event)?);
-        }
-        Ok(write_to_reader(&lines)?)
+        print(&dunnage::events::read(&global.state)?, wanted)
     }
-}
-
-fn follow(mut events: EventStream, wanted: impl Fn(&Event) -> bool) -> anyhow::Result<()> {
-    let ended = note_signals()?;
-    let mut output = std::io::stdout().lock();
-    let reader = Reader::of_stdout();
-    while !ended.load(Ordering::Relaxed) && reader.is_there() {
-        let Some(event) = events.next_within(FOLLOW_INTERVAL)?.filter(&wanted) else { continue };
-        match output.write_all(&line(&event)?).and_then(|()| output.flush()) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
-            result => result.map_err(|error| Failed::output(&error))?,
-        }
-    }
-    Ok(())
-}
-
-fn line(event: &Event) -> anyhow::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
-    Ok(line)
 }
 
 /// What an event must be.
@@ -113,30 +82,6 @@ impl Filter {
             _ => number(event.exit_status),
         }
     }
-}
-
-/// Takes SIGINT and SIGTERM from now on; the answer says whether one has come.
-fn note_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let why = "follow the events: cannot handle signals";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context(why)?;
-    let (mut interrupt, mut terminate) = {
-        let _entered = runtime.enter();
-        (signal(SignalKind::interrupt()).context(why)?, signal(SignalKind::terminate()).context(why)?)
-    };
-    let ended = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&ended);
-    // `thread::spawn` panics if the system cannot start a thread.
-    let thread = std::thread::Builder::new().spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
-        noted.store(true, Ordering::Relaxed);
-    });
-    thread.context(why)?;
-    Ok(ended)
 }
 
 /// Record an event of a container, as shims do

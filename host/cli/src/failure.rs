@@ -1,6 +1,7 @@
 //! Errors as text or JSON, and as exit codes.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use dunnage::{ErrorKind, Step};
@@ -33,6 +34,12 @@ impl Failed {
     pub(super) fn wrong_digest(found: &str, wanted: &str) -> Self {
         let message = format!("wrong digest: the built-in policy has {found}, not {wanted}");
         Self::new(ErrorKind::PolicyRejected.as_str(), "load-policy", message, 7)
+    }
+
+    /// The settings file cannot be used.
+    pub(super) fn settings(file: &Path, why: &str) -> Self {
+        let message = format!("the settings file {}: {why}", file.display());
+        Self { operation: "settings".to_owned(), ..Self::new("invalid-config", "configure", message, 2) }
     }
 
     /// A container cannot be run.
@@ -107,7 +114,13 @@ fn code_of(kind: ErrorKind) -> u8 {
         ErrorKind::Exists => 4,
         ErrorKind::NotFound | ErrorKind::NoAddress => 5,
         ErrorKind::Mounted | ErrorKind::ShimAlive | ErrorKind::Locked | ErrorKind::NotRunning => 6,
-        ErrorKind::PolicyRejected | ErrorKind::PolicyTrapped | ErrorKind::PolicyLimit | ErrorKind::PolicyBroken => 7,
+        ErrorKind::PolicyRejected
+        | ErrorKind::PolicyTrapped
+        | ErrorKind::PolicyLimit
+        | ErrorKind::PolicyBroken
+        | ErrorKind::GuardRejected
+        | ErrorKind::GuardFailed => 7,
+        ErrorKind::Denied => 8,
         ErrorKind::BadRecord
         | ErrorKind::Filesystem
         | ErrorKind::Unsupported
@@ -164,7 +177,7 @@ fn without_usage(message: &str) -> String {
 }
 
 /// The output form that was asked for on a command line that cannot be parsed.
-fn wanted_output() -> Output {
+pub(super) fn wanted_output() -> Output {
     let arguments: Vec<_> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let pair = arguments
         .windows(2)

@@ -4,10 +4,13 @@
 mod bench;
 mod bundles;
 mod confine;
+mod decisions;
 mod doctor;
 mod events;
 mod failure;
 mod foreground;
+mod guard;
+mod lines;
 mod log;
 mod options;
 mod output;
@@ -18,6 +21,7 @@ mod reach;
 mod recover;
 mod run;
 mod serve;
+mod settings;
 mod shim;
 mod start;
 mod tasks;
@@ -39,7 +43,7 @@ use self::output::Output;
 #[derive(Parser)]
 #[command(name = "dunnage", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done; 1 failed; 2 usage; 3 bad id, namespace or spec; 4 already exists;\n\
-    5 no such bundle; 6 busy (mounted, live shim); 7 policy failed.\n\n\
+    5 no such bundle; 6 busy (mounted, live shim); 7 policy or guard failed; 8 denied by a guard.\n\n\
     Example:\n  dunnage create web-1 --spec config.json\n  dunnage inspect web-1\n  dunnage delete web-1")]
 struct Cli {
     #[command(flatten)]
@@ -74,6 +78,11 @@ enum Command {
     Shim(shim::ShimCommand),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
+    Decisions(decisions::Decisions),
+    #[command(subcommand)]
+    Config(guard::ConfigCommand),
     Events(events::Events),
     Publish(events::Publish),
     Recover(recover::Recover),
@@ -100,7 +109,12 @@ fn main() -> ExitCode {
     if called_as(SHIM) {
         return serve::main();
     }
-    let cli = match parse::parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let settings = match settings::Settings::load(&arguments) {
+        Ok(settings) => settings,
+        Err(failed) => return failure::report(&failed.into(), failure::wanted_output()),
+    };
+    let cli = match parse::parse(&arguments, settings) {
         Ok(cli) => cli,
         Err(error) => return failure::report_usage(&error),
     };
@@ -140,6 +154,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Remover(command) => command.run(global),
         Command::Shim(command) => command.run(global),
         Command::Policy(command) => command.run(global),
+        Command::Guard(command) => command.run(global),
+        Command::Decisions(command) => command.run(global),
+        Command::Config(command) => command.run(global),
         Command::Events(command) => command.run(global),
         Command::Publish(command) => command.run(global),
         Command::Recover(command) => command.run(global),

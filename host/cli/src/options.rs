@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use dunnage::broker::Broker;
+use dunnage::guards::GuardConfig;
 use dunnage::{Builder, BundleId, Dunnage, GroupRanges, PolicySource, Spec, SpecFile};
 
+use super::settings::Settings;
 use super::{Failed, Output};
 
 #[derive(Args)]
@@ -49,6 +51,12 @@ pub(super) struct Global {
     /// Do not confine this process to the directories it needs
     #[arg(long, global = true, env = "DUNNAGE_NO_CONFINE", value_parser = FalseyValueParser::new())]
     pub(super) no_confine: bool,
+    /// Settings file: TOML with the names of these options, and the guards [default: /etc/dunnage/dunnage.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "DUNNAGE_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// What the settings file says of guards
+    #[arg(skip)]
+    pub(super) settings: Settings,
     /// Log more to standard error; can be given up to three times
     #[arg(short, long, global = true, action = ArgAction::Count, env = "DUNNAGE_VERBOSE")]
     pub(super) verbose: u8,
@@ -115,10 +123,34 @@ impl Global {
         self.build(self.setup(), broker, jobs)
     }
 
-    fn build(&self, mut builder: Builder, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
+    /// The same with other guards than those of the settings file.
+    pub(super) fn dunnage_with_guards(&self, guards: Vec<GuardConfig>) -> anyhow::Result<Dunnage> {
+        self.build_with(self.setup().pool(false), None, 1, guards)
+    }
+
+    /// A bundle manager to ask guards with, those of the settings file or the built-in one, many times.
+    pub(super) fn dunnage_to_ask(&self, jobs: u32) -> anyhow::Result<Dunnage> {
+        let mut guards = self.settings.guards.clone();
+        if guards.is_empty() {
+            guards.push(GuardConfig::shipped());
+        }
+        self.build_with(self.setup(), None, jobs, guards)
+    }
+
+    fn build(&self, builder: Builder, broker: Option<&Broker>, jobs: u32) -> anyhow::Result<Dunnage> {
+        self.build_with(builder, broker, jobs, self.settings.guards.clone())
+    }
+
+    fn build_with(
+        &self,
+        mut builder: Builder,
+        broker: Option<&Broker>,
+        jobs: u32,
+        guards: Vec<GuardConfig>,
+    ) -> anyhow::Result<Dunnage> {
         let mut limits = self.limits();
         limits.concurrent_calls = jobs;
-        builder = builder.limits(limits);
+        builder = builder.limits(limits).guards(guards).guard_limits(self.guard_limits(jobs));
         if let Some(policy) = self.policy_source()? {
             builder = builder.policy(policy);
         }
@@ -142,6 +174,14 @@ impl Global {
         limits.spec_size = self.max_spec_size;
         limits.host_call_bytes = limits.host_call_bytes.saturating_add(more.saturating_mul(4));
         limits.memory = limits.memory.saturating_add(usize::try_from(more.saturating_mul(4)).unwrap_or(usize::MAX));
+        limits
+    }
+
+    /// The limits of guards.
+    fn guard_limits(&self, jobs: u32) -> dunnage::Limits {
+        let mut limits = self.settings.guard_limits.clone();
+        limits.spec_size = self.max_spec_size;
+        limits.concurrent_calls = jobs;
         limits
     }
 

@@ -9,16 +9,17 @@ use clap::builder::Resettable;
 use clap::{ArgMatches, Args as _, Command, CommandFactory as _, FromArgMatches as _, Subcommand as _};
 
 use super::options::Global;
-use super::{Cli, bench, bundles, doctor, events, policy, recover, run, shim, start, tasks};
+use super::settings::Settings;
+use super::{Cli, bench, bundles, decisions, doctor, events, guard, policy, recover, run, shim, start, tasks};
 
 /// The commands that have commands of their own.
-const GROUPS: [&str; 3] = ["shim", "policy", "bench"];
+const GROUPS: [&str; 5] = ["shim", "policy", "guard", "config", "bench"];
 
 /// Adds the arguments of a command.
 type Augment = fn(Command) -> Command;
 
 /// The commands; `completions` is not worth a shortcut.
-const COMMANDS: [(&str, Augment); 26] = [
+const COMMANDS: [(&str, Augment); 29] = [
     ("create", bundles::Create::augment_args),
     ("delete", bundles::Delete::augment_args),
     ("list", bundles::List::augment_args),
@@ -40,6 +41,9 @@ const COMMANDS: [(&str, Augment); 26] = [
     ("remover", run::Remove::augment_args),
     ("shim", shim::ShimCommand::augment_subcommands),
     ("policy", policy::PolicyCommand::augment_subcommands),
+    ("guard", guard::GuardCommand::augment_subcommands),
+    ("decisions", decisions::Decisions::augment_args),
+    ("config", guard::ConfigCommand::augment_subcommands),
     ("events", events::Events::augment_args),
     ("publish", events::Publish::augment_args),
     ("recover", recover::Recover::augment_args),
@@ -47,17 +51,20 @@ const COMMANDS: [(&str, Augment); 26] = [
     ("bench", bench::Bench::augment_subcommands),
 ];
 
-/// Parses the command line of this process.
-pub(super) fn parse() -> Result<Cli, clap::Error> {
-    let arguments: Vec<_> = std::env::args_os().collect();
-    parse_one(&arguments).map_or_else(
+/// Parses a command line.
+pub(super) fn parse(arguments: &[OsString], settings: Settings) -> Result<Cli, clap::Error> {
+    let parsed = parse_one(arguments, &settings).map_or_else(
         || {
-            let mut command = without_empty_variables(Cli::command());
+            let mut command = settings.apply(without_empty_variables(Cli::command()));
             let mut matches = command.try_get_matches_from_mut(arguments)?;
             Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
         },
         Ok,
-    )
+    );
+    parsed.map(|mut cli| {
+        cli.global.settings = settings;
+        cli
+    })
 }
 
 /// A variable that is empty is as good as not set, as in most shell scripts.
@@ -76,11 +83,11 @@ fn without_empty_variables(command: Command) -> Command {
 /// options, take longer to set up than a bundle takes to create. A valid command line means the
 /// same to both parsers; an invalid one, or one that asks for help, is `None` and left to the full
 /// parser.
-fn parse_one(arguments: &[OsString]) -> Option<Cli> {
-    Cli::from_arg_matches_mut(&mut match_one(arguments)?).ok()
+fn parse_one(arguments: &[OsString], settings: &Settings) -> Option<Cli> {
+    Cli::from_arg_matches_mut(&mut match_one(arguments, settings)?).ok()
 }
 
-fn match_one(arguments: &[OsString]) -> Option<ArgMatches> {
+fn match_one(arguments: &[OsString], settings: &Settings) -> Option<ArgMatches> {
     let mut called = arguments.iter().skip(1).filter_map(|argument| COMMANDS.iter().find(|(name, _)| argument == name));
     let (name, augment) = called.next()?;
     // The value of an option may be the name of a command too: then the full parser decides. The commands of
@@ -89,7 +96,7 @@ fn match_one(arguments: &[OsString]) -> Option<ArgMatches> {
         return None;
     }
     let one = augment(Command::new(*name));
-    let all = without_empty_variables(Global::augment_args(Command::new("dunnage")));
+    let all = settings.apply(without_empty_variables(Global::augment_args(Command::new("dunnage"))));
     all.subcommand(one).try_get_matches_from(arguments).ok()
 }
 
@@ -160,10 +167,10 @@ mod tests {
         ];
         for case in cases {
             let arguments: Vec<_> = ["dunnage"].into_iter().chain(case.split(' ')).map(OsString::from).collect();
-            let one = match_one(&arguments).unwrap_or_else(|| panic!("{case}: not parsed"));
+            let one = match_one(&arguments, &Settings::default()).unwrap_or_else(|| panic!("{case}: not parsed"));
             let among_all = Cli::command().try_get_matches_from(&arguments).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(format!("{one:#?}"), format!("{among_all:#?}"), "{case}");
-            assert!(parse_one(&arguments).is_some(), "{case}");
+            assert!(parse_one(&arguments, &Settings::default()).is_some(), "{case}");
         }
     }
 
@@ -187,7 +194,7 @@ mod tests {
         ];
         for case in cases {
             let arguments: Vec<_> = ["dunnage"].into_iter().chain(case.split(' ')).map(OsString::from).collect();
-            assert!(parse_one(&arguments).is_none(), "{case}");
+            assert!(parse_one(&arguments, &Settings::default()).is_none(), "{case}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use clap::Args;
+use dunnage::guards::{Operation, ReviewRequest};
 
 use super::Global;
 use super::confine::{Profile, confine_beside_starter};
@@ -40,6 +41,8 @@ impl Start {
         let broker = confine_beside_starter(global, &Profile::RUNNING, &options)?;
         let dunnage = global.dunnage_beside(broker.as_ref())?;
         let spec = dunnage.spec_of(&id).map_err(|error| error.with_operation(operation))?;
+        // The guards may be others than when the bundle was made.
+        dunnage.admit(&ReviewRequest::new(Operation::Create, id.clone(), spec.clone()))?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(operation))?;
         let which = dunnage.incarnation(&id).map_err(|error| error.with_operation(operation))?;
         let task = Task { id, rootfs, settings, detach: true, interactive, remove: false, has_shim: Cell::new(false) };

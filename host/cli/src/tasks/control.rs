@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use dunnage::guards::Operation;
 use dunnage::shim::Shim;
 use dunnage::shim::protocol::task::Status;
-use dunnage::{ErrorKind, Step};
+use dunnage::{ErrorKind, Spec, Step};
 
 use super::{Changed, Container, Global, Profile, with_shim};
 use crate::failure::Failed;
@@ -83,7 +84,9 @@ impl Update {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<()> {
         let operation = format!("update {}", global.id(&self.container.id));
         let resources = read_object(&self.resources, &operation, Step::Configure)?;
-        with_shim(global, &self.container.id, "update", &Profile::ASKING, async |_, shim| {
+        let id = global.id(&self.container.id);
+        with_shim(global, &self.container.id, "update", &Profile::CONTROLLING, async |dunnage, shim| {
+            dunnage.admit_beside_spec(Operation::Update, &id, Spec::new(resources.as_slice()), None)?;
             Ok(shim.client().update(&resources).await?)
         })
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use dunnage::events::Event;
+use dunnage::guards::Operation;
 use dunnage::shim::protocol::shim::ExecProcessRequest;
 use dunnage::shim::{ExecOptions, ExecUser, Shim, ShimClient, TaskStreams};
-use dunnage::{BundleId, Dunnage, ErrorKind, Step};
+use dunnage::{BundleId, Dunnage, ErrorKind, Spec, Step};
 use serde::Serialize;
 
 use super::control::{is_paused, read_object};
@@ -183,6 +184,8 @@ impl Process {
             Some(spec) => spec.clone(),
             None => dunnage.exec_process(&self.container, &self.options)?,
         };
+        let subject = Spec::new(spec.as_slice());
+        dunnage.admit_beside_spec(Operation::Exec, &self.container, subject, Some(&self.id))?;
         let terminal = self.options.terminal;
         let ends = if self.detach { None } else { Some(dunnage.exec_streams(&self.container, &self.id, terminal)?) };
         let names = ends.as_ref().map(TaskStreams::names);
