@@ -209,14 +209,16 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Typed<'_, V> {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<V::Value, E> {
         match self.expected {
-            Expected::Any | Expected::Text => self.visitor.visit_str(text),
+            Expected::Any | Expected::Text => self.track.whole(text).and_then(|text| self.visitor.visit_str(text)),
             _ => Err(self.wrong_type()),
         }
     }
 
     fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<V::Value, E> {
         match self.expected {
-            Expected::Any | Expected::Text => self.visitor.visit_borrowed_str(text),
+            Expected::Any | Expected::Text => {
+                self.track.whole(text).and_then(|text| self.visitor.visit_borrowed_str(text))
+            }
             _ => Err(self.wrong_type()),
         }
     }
@@ -352,6 +354,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, '_, A> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         let Some(key) = self.inner.next_key_seed(AnyKey)? else { return Ok(None) };
         self.track.enter_key(&key);
+        self.track.whole(&key)?;
         if !self.seen.insert(key.clone()) {
             let message = format!("{} appears twice: Go takes the last, other parsers the first", self.track.place());
             return Err(self.track.refuse(Fault::DuplicateKey, message));

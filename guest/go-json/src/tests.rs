@@ -97,6 +97,8 @@ fn values_are_of_their_type_and_numbers_in_plain_digits() {
         (r#""inner":[1]"#, Fault::WrongType, "inner", "/inner"),
         (r#""inner":{"more":["a",2]}"#, Fault::WrongType, "inner.more[1]", "/inner/more/1"),
         (r#""map":{"k":"v"}"#, Fault::WrongType, "map.k", "/map/k"),
+        (r#""masked":"/etc\u0000""#, Fault::WrongType, "masked", "/masked"),
+        (r#""inner":{"more":["a","\u0000"]}"#, Fault::WrongType, "inner.more[1]", "/inner/more/1"),
     ] {
         assert_eq!(fault(&format!("{{{member}}}")), at(fault_, place, pointer), "{member}");
     }

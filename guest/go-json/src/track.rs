@@ -118,6 +118,14 @@ impl Track {
         E::custom("refused")
     }
 
+    /// Refuses text with a NUL in it: what is written in C takes that for its end.
+    pub(crate) fn whole<'a, E: de::Error>(&self, text: &'a str) -> Result<&'a str, E> {
+        match memchr::memchr(0, text.as_bytes()) {
+            None => Ok(text),
+            Some(_) => Err(self.refuse(Fault::WrongType, format!("{} holds a NUL character", self.subject()))),
+        }
+    }
+
     /// Refuses the value that is being read for its type.
     pub(crate) fn wrong_type<E: de::Error>(&self, expected: Expected) -> E {
         self.refuse(Fault::WrongType, self.complaint(expected))
