@@ -16,6 +16,8 @@ mod path;
 mod rules;
 mod settings;
 
+use alloc::string::String;
+
 use dunnage_guard::oci::Process;
 use dunnage_guard::{Guard, Operation, Request, Verdict, allow};
 
@@ -36,13 +38,18 @@ impl Guard for Baseline {
         "/process/noNewPrivileges",
         "/process/selinuxLabel",
         "/process/user",
-        "/root/readonly",
+        "/root",
+        "/annotations",
         "/hooks",
         "/mounts",
         "/linux",
     ];
     const OPERATIONS: &'static [Operation] =
         &[Operation::Create, Operation::Exec, Operation::Update, Operation::Restore];
+
+    fn check(settings: &Settings) -> Result<(), String> {
+        settings.check()
+    }
 
     fn review(request: &Request, settings: &Settings) -> Verdict {
         match request.operation {

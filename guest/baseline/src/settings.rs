@@ -1,10 +1,13 @@
 //! What an operator can set.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
+
+use crate::path::is_plain;
 
 /// Which rules hold where nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -51,8 +54,10 @@ pub enum Rule {
     Propagation,
     /// A root file system that cannot be written to. Off in both profiles.
     ReadonlyRoot,
-    /// No programs that run on the node. Off in both profiles: engines add some of their own.
+    /// No programs that run on the node, but Docker's own.
     Hooks,
+    /// No cgroups of the node, nothing of its services.
+    Cgroups,
 }
 
 /// Whether a rule holds.
@@ -81,9 +86,27 @@ pub struct Settings {
     pub allowed_host_paths: Vec<String>,
     /// Devices that are allowed too, as `MAJOR:MINOR`.
     pub allowed_devices: Vec<String>,
+    /// Programs that are allowed as hooks, by their paths.
+    pub allowed_hooks: Vec<String>,
 }
 
 impl Settings {
+    /// What is wrong with them, beside their form.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let paths = self.allowed_host_paths.iter().chain(&self.allowed_hooks);
+        if let Some(path) = paths.into_iter().find(|path| !is_plain(path)) {
+            return Err(format!("{path:?} is not a path from / on, without `..`"));
+        }
+        let is_device = |text: &String| {
+            text.split_once(':')
+                .is_some_and(|(major, minor)| major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok())
+        };
+        match self.allowed_devices.iter().find(|text| !is_device(text)) {
+            Some(text) => Err(format!("{text:?} is not a device as MAJOR:MINOR")),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn is_restricted(&self) -> bool {
         self.profile == Profile::Restricted
     }
@@ -91,7 +114,7 @@ impl Settings {
     /// Whether a rule holds.
     pub(crate) fn holds(&self, rule: Rule) -> bool {
         let by_default = match rule {
-            Rule::UserNamespace | Rule::ReadonlyRoot | Rule::Hooks => false,
+            Rule::UserNamespace | Rule::ReadonlyRoot => false,
             Rule::RootUser | Rule::NoNewPrivileges => self.is_restricted(),
             Rule::Privileged
             | Rule::MaskedPaths
@@ -102,6 +125,8 @@ impl Settings {
             | Rule::Selinux
             | Rule::Sysctls
             | Rule::Devices
+            | Rule::Hooks
+            | Rule::Cgroups
             | Rule::HostPaths
             | Rule::Propagation => true,
         };
@@ -130,6 +155,7 @@ impl Rule {
             Self::Propagation => "propagation",
             Self::ReadonlyRoot => "readonly-root",
             Self::Hooks => "hooks",
+            Self::Cgroups => "cgroups",
         }
     }
 }

@@ -111,7 +111,7 @@ fn each_rule_denies_what_it_is_about() {
         ("/mounts/-", bind("/var"), "host-paths", "/mounts/7/source"),
         ("/mounts/-", bind("/var/run/docker.sock"), "host-paths", "/mounts/7/source"),
         ("/mounts/-", bind("/run/../run//./docker.sock"), "host-paths", "/mounts/7/source"),
-        ("/mounts/-", bind("/proc/1/root/run/containerd"), "host-paths", "/mounts/7/source"),
+        ("/mounts/-", bind("/proc/1/root/srv"), "host-paths", "/mounts/7/source"),
         ("/mounts/-", bind("/srv/elsewhere/containerd.sock"), "host-paths", "/mounts/7/source"),
         ("/mounts/-", bind("../../../etc"), "host-paths", "/mounts/7/source"),
         ("/mounts/-", bind("/dev/sda"), "host-paths", "/mounts/7/source"),
@@ -167,14 +167,18 @@ fn restricted_containers_are_hardened() {
     }
     set(&mut spec, "/process/noNewPrivileges", json!(true));
     assert_eq!(verdict(Operation::Create, &spec, RESTRICTED), Ok(()));
-    let more = r#"{"profile":"restricted","rules":{"readonly-root":"on","hooks":"on","user-namespace":"on"}}"#;
+    let more = r#"{"profile":"restricted","rules":{"readonly-root":"on","user-namespace":"on"}}"#;
     assert_eq!(verdict(Operation::Create, &spec, more), denied("user-namespace", "/linux/namespaces"));
     set(&mut spec, "/linux/namespaces/-", json!({"type":"user"}));
     set(&mut spec, "/root/readonly", json!(false));
     assert_eq!(verdict(Operation::Create, &spec, more), denied("readonly-root", "/root/readonly"));
     set(&mut spec, "/root/readonly", json!(true));
-    set(&mut spec, "/hooks", json!({"poststop":[{"path":"/bin/true"}]}));
-    assert_eq!(verdict(Operation::Create, &spec, more), denied("hooks", "/hooks/poststop"));
+    let bind = json!({"destination":"/x","type":"bind","source":"/srv/data","options":["rbind","ro"]});
+    assert_eq!(changed("/mounts/-", bind.clone(), "{}"), Ok(()));
+    set(&mut spec, "/mounts/-", bind);
+    assert_eq!(verdict(Operation::Create, &spec, more), denied("host-paths", "/mounts/7/source"));
+    set(&mut spec, "/mounts/7/source", json!("/var/lib/kubelet/pods/uid/volumes/x"));
+    assert_eq!(verdict(Operation::Create, &spec, more), Ok(()));
 }
 
 #[test]
@@ -269,7 +273,34 @@ fn settings_allow_more_and_are_checked() {
         assert!(changed(pointer, value, "{}").is_err());
     }
     assert_eq!(changed("/mounts/-", bind("/etc/ssl/../shadow"), allowed), denied("host-paths", "/mounts/7/source"));
-    for wrong in ["[]", r#"{"profile":"lax"}"#, r#"{"rules":{"capabilites":"off"}}"#, r#"{"Profile":"baseline"}"#] {
+    for (pointer, value) in [
+        (
+            "/mounts/-",
+            json!({"destination":"/etc/localtime","type":"bind","source":"/etc/localtime","options":["bind","ro"]}),
+        ),
+        ("/mounts/-", bind("/var/lib/docker/containers/x/hosts")),
+        (
+            "/hooks",
+            json!({"prestart":[{"path":"/proc/77/exe","args":["libnetwork-setkey","-exec-root=/var/run/docker"]}]}),
+        ),
+        ("/root/path", json!("/var/lib/docker/overlay2/x/merged")),
+        ("/linux/cgroupsPath", json!("system.slice:docker:x")),
+        ("/linux/namespaces/1/path", json!("/proc/4242/ns/net")),
+        ("/linux/namespaces/1/path", json!("/var/run/netns/cni-x")),
+    ] {
+        assert_eq!(changed(pointer, value.clone(), "{}"), Ok(()), "{value}");
+    }
+    let hooks = json!({"poststop":[{"path":"/usr/bin/nvidia"}]});
+    assert_eq!(changed("/hooks", hooks, r#"{"allowedHooks":["/usr/bin/nvidia"]}"#), Ok(()));
+    for wrong in [
+        r#"{"allowedHostPaths":[""]}"#,
+        r#"{"allowedHostPaths":["/a/.."]}"#,
+        r#"{"allowedDevices":["10"]}"#,
+        "[]",
+        r#"{"profile":"lax"}"#,
+        r#"{"rules":{"capabilites":"off"}}"#,
+        r#"{"Profile":"baseline"}"#,
+    ] {
         assert_eq!(changed("/hostname", json!("x"), wrong), Err(("settings".into(), None)), "{wrong}");
     }
 }

@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use serde::Deserialize;
 
 pub use self::linux::{
-    BlockIo, Cpu, Device, DeviceRule, IdMapping, Linux, Memory, Namespace, Pids, Resources, Seccomp, SyscallRule,
+    BlockIo, Cpu, Device, DeviceRule, IdMapping, Linux, Memory, Namespace, NetDevice, Pids, Resources, Seccomp,
+    SyscallRule,
 };
 pub use self::process::{Capabilities, Process, Rlimit, User};
 

@@ -28,6 +28,19 @@ pub(super) fn check_made(devices: &[Device<'_>], settings: &Settings) -> Checked
     Ok(())
 }
 
+/// What it may use of the node's devices, for a container that is made. All has to be denied first: crun
+/// sets no rules where there are none.
+pub(super) fn check_denied_first(rules: &[DeviceRule<'_>], settings: &Settings) -> Checked {
+    let denies_all = |rule: &DeviceRule<'_>| {
+        let is_all = |number: Option<i64>| number.is_none_or(|number| number < 0);
+        !rule.allow && matches!(&*rule.kind, "" | "a") && is_all(rule.major) && is_all(rule.minor)
+    };
+    if !settings.holds(Rule::Devices) || rules.first().is_some_and(denies_all) {
+        return Ok(());
+    }
+    deny(Rule::Devices, "not all devices are denied before some are allowed", "/linux/resources/devices")
+}
+
 /// Devices that it may use.
 pub(super) fn check_allowed(rules: &[DeviceRule<'_>], at: &str, settings: &Settings) -> Checked {
     if !settings.holds(Rule::Devices) {

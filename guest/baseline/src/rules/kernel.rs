@@ -6,7 +6,7 @@ use alloc::format;
 use dunnage_guard::oci::{Item, Linux, Seccomp, Texts};
 
 use super::{Checked, deny};
-use crate::path::{is_within, normal};
+use crate::path::{is_plain, is_within};
 use crate::{Rule, Settings};
 
 /// What all engines mask.
@@ -27,9 +27,11 @@ pub(super) fn check_masks(linux: &Linux<'_>, settings: &Settings) -> Checked {
     if !settings.holds(Rule::MaskedPaths) {
         return Ok(());
     }
-    // Mostly they stand there just so, and need not be brought into form.
+    // As they stand: a runtime that does not find a path goes on without it. All of `/` hides nothing of
+    // what is mounted below.
     let is_in = |paths: &Texts<'_>, path: &str| {
-        paths.iter().any(|other| **other == *path) || paths.iter().any(|other| is_within(path, &normal(other)))
+        paths.iter().any(|other| **other == *path)
+            || paths.iter().any(|other| **other != *"/" && is_plain(other) && is_within(path, other))
     };
     if let Some(path) = MASKED.iter().find(|path| !is_in(&linux.masked_paths, path)) {
         return deny(Rule::MaskedPaths, format!("{path} is not masked"), "/linux/maskedPaths");
@@ -86,7 +88,8 @@ pub(super) fn check_seccomp(seccomp: Option<&Seccomp<'_>>, settings: &Settings) 
         }
         return Ok(());
     };
-    let allows = |action: &str| matches!(action, "SCMP_ACT_ALLOW" | "SCMP_ACT_LOG");
+    // Nothing at all is no filter to runtimes.
+    let allows = |action: &str| matches!(action, "" | "SCMP_ACT_ALLOW" | "SCMP_ACT_LOG");
     let denies_nothing = seccomp.syscalls.iter().all(|rule| allows(&rule.action));
     if allows(&seccomp.default_action) && (denies_nothing || settings.is_restricted()) {
         let reason = "its seccomp profile allows what it does not name";

@@ -2,10 +2,10 @@
 
 use alloc::format;
 
-use dunnage_guard::oci::Linux;
+use dunnage_guard::oci::{Linux, Namespace};
 
 use super::{Checked, deny};
-use crate::path::normal;
+use crate::path::{is_plain, resolved};
 use crate::{Rule, Settings};
 
 /// Those that a container must not share with the node.
@@ -18,7 +18,7 @@ pub(super) fn check(linux: &Linux<'_>, settings: &Settings) -> Checked {
             let reason = format!("it would share the {missing} namespace with the node");
             return deny(Rule::HostNamespaces, reason, "/linux/namespaces");
         }
-        let of_node = linux.namespaces.iter().position(|namespace| is_of_node(&namespace.path));
+        let of_node = linux.namespaces.iter().position(is_of_node);
         if let Some(index) = of_node {
             let reason = "it would join a namespace of the node";
             return deny(Rule::HostNamespaces, reason, format!("/linux/namespaces/{index}/path"));
@@ -30,12 +30,26 @@ pub(super) fn check(linux: &Linux<'_>, settings: &Settings) -> Checked {
     Ok(())
 }
 
-/// Whether a path leads to a namespace of the first process or of the runtime itself. That of a pod is
-/// one of another process, or a file of the engine.
-fn is_of_node(path: &str) -> bool {
-    let path = normal(path);
-    let Some((process, rest)) = path.strip_prefix("/proc/").and_then(|path| path.split_once('/')) else {
+/// Whether a namespace that is joined is, or could be, one of the node. That of a pod is one of another
+/// process, or a file of the engine; whose process that is the text does not say.
+fn is_of_node(namespace: &Namespace<'_>) -> bool {
+    let path = &*namespace.path;
+    if path.is_empty() {
         return false;
-    };
-    matches!(process, "1" | "self" | "thread-self") && (rest.starts_with("ns/") || rest.contains("/ns/"))
+    }
+    // Nobody shares these with a pod.
+    if matches!(&*namespace.kind, "mount" | "cgroup") || !is_plain(path) {
+        return true;
+    }
+    let path = resolved(path);
+    let mut parts = path.split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("proc"), Some(process)) => {
+            !process.bytes().all(|byte| byte.is_ascii_digit())
+                || process == "1"
+                || process == "2"
+                || parts.next() != Some("ns")
+        }
+        _ => path.ends_with("/netns/default"),
+    }
 }

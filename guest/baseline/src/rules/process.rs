@@ -5,6 +5,7 @@ use alloc::format;
 use dunnage_guard::oci::Process;
 
 use super::{Checked, deny};
+use crate::path::{is_within, normal};
 use crate::{Rule, Settings};
 
 /// The SELinux types of containers, and of their files.
@@ -29,6 +30,10 @@ pub(super) fn check(process: &Process<'_>, at: &str, settings: &Settings) -> Che
     if settings.holds(Rule::Apparmor) && process.apparmor_profile == "unconfined" {
         return deny(Rule::Apparmor, "it is not confined by AppArmor", format!("{at}/apparmorProfile"));
     }
+    // A descriptor that a runtime has forgotten to close leads out of the container (CVE-2024-21626).
+    if settings.holds(Rule::HostPaths) && is_within(&normal(&process.cwd), "/proc") {
+        return deny(Rule::HostPaths, "its working directory is below /proc", format!("{at}/cwd"));
+    }
     check_selinux(&process.selinux_label, &format!("{at}/selinuxLabel"), settings)
 }
 
@@ -37,9 +42,13 @@ pub(super) fn check_selinux(label: &str, pointer: &str, settings: &Settings) -> 
     if !settings.holds(Rule::Selinux) || label.is_empty() {
         return Ok(());
     }
-    let kind = label.split(':').nth(2).unwrap_or_default();
-    if TYPES.contains(&kind) {
-        return Ok(());
+    let mut parts = label.split(':');
+    let [user, role, kind] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    if !TYPES.contains(&kind) {
+        return deny(Rule::Selinux, format!("the SELinux type {kind:?} is not one for containers"), pointer);
     }
-    deny(Rule::Selinux, format!("the SELinux type {kind:?} is not one for containers"), pointer)
+    if user != "system_u" || !matches!(role, "system_r" | "object_r") {
+        return deny(Rule::Selinux, format!("the SELinux user {user:?} or role {role:?} is not allowed"), pointer);
+    }
+    Ok(())
 }

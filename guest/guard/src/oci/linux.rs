@@ -31,6 +31,9 @@ pub struct Linux<'a> {
     /// Devices that are made for it.
     #[serde(borrow)]
     pub devices: Vec<Device<'a>>,
+    /// Network devices of the node that are moved into it.
+    #[serde(borrow)]
+    pub net_devices: BTreeMap<Item<'a>, NetDevice<'a>>,
     /// Which system calls it may make.
     #[serde(borrow)]
     pub seccomp: Option<Seccomp<'a>>,
@@ -90,6 +93,15 @@ pub struct Device<'a> {
     pub minor: i64,
     /// Its permission bits.
     pub file_mode: Option<u32>,
+}
+
+/// An entry of `netDevices`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct NetDevice<'a> {
+    /// Its name in the container.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
 }
 
 /// `resources`.
