@@ -4,7 +4,7 @@
 //! it makes a bundle; whoever starts processes or changes limits through it asks with [`Dunnage::admit`].
 //! One that denies, fails or cannot be loaded denies. Without guards everything is allowed.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(feature = "shim")]
 use dunnage_core::{BundleId, Spec};
@@ -19,24 +19,32 @@ use crate::Dunnage;
 use crate::manager::during;
 
 /// What starts containers here.
-pub(crate) const ENGINE: &str = "dunnage";
+const ENGINE: &str = "dunnage";
 
 /// The guards of a bundle manager, loaded when they are needed.
 pub(crate) struct Reviewer {
     pub(crate) configs: Vec<GuardConfig>,
     pub(crate) limits: Limits,
     pub(crate) is_pooled: bool,
-    guards: OnceLock<Result<Guards>>,
+    guards: Mutex<Option<Arc<Guards>>>,
 }
 
 impl Reviewer {
     pub(crate) fn new(configs: Vec<GuardConfig>, limits: Limits, is_pooled: bool) -> Self {
-        Self { configs, limits, is_pooled, guards: OnceLock::new() }
+        Self { configs, limits, is_pooled, guards: Mutex::new(None) }
     }
 
-    fn guards(&self) -> Result<&Guards> {
-        let guards = self.guards.get_or_init(|| Guards::load(&self.configs, &self.limits, self.is_pooled));
-        guards.as_ref().map_err(Clone::clone)
+    /// What could not be loaded is tried again the next time: the reason may be gone.
+    fn guards(&self) -> Result<Arc<Guards>> {
+        let mut loaded = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guards) = &*loaded {
+            return Ok(Arc::clone(guards));
+        }
+        let guards = Arc::new(Guards::load(&self.configs, &self.limits, self.is_pooled)?);
+        if !guards.are_incomplete() {
+            *loaded = Some(Arc::clone(&guards));
+        }
+        Ok(guards)
     }
 }
 
@@ -70,26 +78,39 @@ impl Dunnage {
         reviewed.map_err(during(|| format!("review {} of {}", request.operation.as_str(), request.container)))
     }
 
-    /// Asks all guards, records the decision, and fails if it must not be done. Warnings are logged.
+    /// Asks all guards, records the decision, and fails if it must not be done. Warnings are logged. What
+    /// cannot be recorded must not be done either.
     ///
     /// # Errors
     ///
     /// [`Denied`](crate::ErrorKind::Denied) with the guard, its rule and its reason;
     /// [`GuardRejected`](crate::ErrorKind::GuardRejected) and [`GuardFailed`](crate::ErrorKind::GuardFailed) if a
-    /// guard cannot be asked.
+    /// guard cannot be asked; [`InvalidIdentifier`](crate::ErrorKind::InvalidIdentifier).
     pub fn admit(&self, request: &ReviewRequest) -> Result<()> {
         if self.1.configs.is_empty() {
             return Ok(());
         }
-        let review = self.review(request)?;
         let id = &request.container;
-        if let Err(error) = DecisionLog::new(self.0.layout.state.path()).record(id, &review) {
-            tracing::warn!(%error, "cannot record a decision about {id}");
+        let operation = || format!("{} {id}", request.operation.as_str());
+        self.0.policy.check_identifiers(id).map_err(during(operation))?;
+        let review = self.review(request)?;
+        let recorded = DecisionLog::new(self.0.layout.state.path()).record(id, &review);
+        for note in review.notes() {
+            tracing::warn!("{id}: {note}");
         }
-        for (guard, warning) in review.warnings() {
-            tracing::warn!("{id}: the guard {guard:?} warns: {warning}");
-        }
-        review.into_result().map_err(during(|| format!("{} {id}", request.operation.as_str())))
+        // A denial says more than that it could not be recorded.
+        review.into_result().and(recorded).map_err(during(operation))
+    }
+
+    /// The same about a container that is made from a spec, or made again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Dunnage::admit`].
+    pub fn admit_create(&self, id: &BundleId, spec: &Spec) -> Result<()> {
+        let mut request = ReviewRequest::new(Operation::Create, id.clone(), spec.clone());
+        request.engine = Some(ENGINE.to_owned());
+        self.admit(&request)
     }
 
     /// The same about a process or limits of a container whose bundle is here, with its spec.

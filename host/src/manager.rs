@@ -13,7 +13,7 @@ use dunnage_sandbox::{Policy, PolicyConfig, PolicyReport};
 use dunnage_store::names_of;
 
 use crate::Builder;
-use crate::guards::{ENGINE, Operation, ReviewRequest, Reviewer};
+use crate::guards::Reviewer;
 
 /// A bundle manager: one state directory, one root directory, one policy.
 ///
@@ -50,9 +50,7 @@ impl Dunnage {
     /// directories, the file system or the policy fail; and as for [`Dunnage::admit`], since the guards are
     /// asked first. What a failed call has made is gone, or the error names what is left.
     pub fn create(&self, id: &BundleId, spec: &Spec) -> Result<Created> {
-        let mut request = ReviewRequest::new(Operation::Create, id.clone(), spec.clone());
-        request.engine = Some(ENGINE.to_owned());
-        self.admit(&request)?;
+        self.admit_create(id, spec)?;
         dunnage_bundles::create(&self.0, id, spec).map_err(during(|| format!("create {id}")))
     }
 

@@ -224,4 +224,24 @@ fn a_settings_file_that_is_wrong_or_not_ours_alone_is_refused() {
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("a mode");
     fs::write(open.join("dunnage.toml"), BASELINE).expect("write");
     list(&open.join("dunnage.toml")).expect(2);
+    // Of two files nobody knows which one counts.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let mut twice = node.0.command(["list", "--config"]);
+    run(twice.arg(&file).arg("--config").arg(&file), []).expect(2);
+    std::os::unix::fs::symlink(node.0.path().join("nowhere"), node.0.path().join("dangling")).expect("a link");
+    list(&node.0.path().join("dangling/dunnage.toml")).expect(2);
+}
+
+/// What is allowed and cannot be recorded is not done.
+#[test]
+fn a_decision_that_cannot_be_recorded_is_none() {
+    let node = Node::new();
+    let spec = node.file("spec.json", &usual().to_string());
+    let spec = spec.to_str().expect("UTF-8");
+    node.with(BASELINE, &["create", "one", "--spec", spec]).expect(0);
+    let log = node.0.state().join(".dunnage/decisions/log");
+    fs::remove_file(&log).expect("remove");
+    fs::create_dir(&log).expect("a directory");
+    let failed = node.with(BASELINE, &["create", "two", "--spec", spec]).expect(1);
+    assert!(failed.stderr.contains("record-decision") && !node.0.bundle("two").exists(), "{failed:?}");
 }

@@ -8,7 +8,7 @@ use dunnage_tests::containers::{Base, Node, each_shim};
 
 /// What the specs of tests do not have, and so cannot be asked for.
 const SETTINGS: &str = "[[guard]]\nname = \"baseline\"\n[guard.settings]\n\
-    rules = { masked-paths = \"off\", host-namespaces = \"off\", host-paths = \"off\" }\n";
+    rules = { masked-paths = \"off\", host-namespaces = \"off\", host-paths = \"off\", cgroups = \"off\" }\n";
 
 fn guarded(node: &Node, mut command: std::process::Command) -> Outcome {
     let file = node.scratch.path().join("dunnage.toml");

@@ -82,6 +82,9 @@ impl Global {
         }
         add("--namespace", self.namespace.as_ref());
         add("--address", self.address.as_ref());
+        if let Some(file) = &self.settings.file {
+            add("--config", std::path::absolute(file)?.as_os_str());
+        }
         if let Some(policy) = &self.policy {
             add("--policy", std::path::absolute(policy)?.as_os_str());
         }

@@ -71,22 +71,14 @@ struct FileGuard {
     name: String,
     digest: Option<String>,
     #[serde(default)]
-    mode: FileMode,
+    mode: Mode,
     settings: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum FileMode {
-    #[default]
-    Enforce,
-    Audit,
 }
 
 impl Settings {
     /// Reads the file that the arguments or the environment name, or the default one if it is there.
     pub(super) fn load(arguments: &[OsString]) -> Result<Self, Failed> {
-        let named = named_in(arguments).or_else(|| std::env::var_os(VARIABLE)).filter(|file| !file.is_empty());
+        let named = named_in(arguments)?.or_else(|| std::env::var_os(VARIABLE)).filter(|file| !file.is_empty());
         let file = PathBuf::from(named.clone().unwrap_or_else(|| DEFAULT_FILE.into()));
         match read(&file)? {
             Some(content) => Self::parse(&file, &content),
@@ -120,7 +112,7 @@ impl Settings {
             file: Some(file.to_owned()),
             options: options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
             guards,
-            guard_limits: parsed.guard_limits.limits(),
+            guard_limits: parsed.guard_limits.limits(file)?,
         })
     }
 
@@ -141,12 +133,15 @@ impl Settings {
 }
 
 impl FileLimits {
-    fn limits(&self) -> Limits {
+    fn limits(&self, file: &Path) -> Result<Limits, Failed> {
+        if self.time_ms == Some(0) {
+            return Err(Failed::settings(file, "a limit of 0 ms leaves no time to answer"));
+        }
         let mut limits = Limits::default();
         limits.time = self.time_ms.map_or(limits.time, Duration::from_millis);
         limits.memory = self.memory_bytes.unwrap_or(limits.memory);
         limits.steps = self.steps.unwrap_or(limits.steps);
-        limits
+        Ok(limits)
     }
 }
 
@@ -159,10 +154,7 @@ impl FileGuard {
             return Err(Failed::settings(file, &known));
         }
         config.digest = self.digest;
-        config.mode = match self.mode {
-            FileMode::Enforce => Mode::Enforce,
-            FileMode::Audit => Mode::Audit,
-        };
+        config.mode = self.mode;
         if let Some(settings) = self.settings {
             config.settings = serde_json::Value::Object(settings).to_string();
         }
@@ -170,18 +162,23 @@ impl FileGuard {
     }
 }
 
-/// The value of `--config`, before anything else is parsed.
-fn named_in(arguments: &[OsString]) -> Option<OsString> {
+/// The value of `--config`, before anything else is parsed. Of two, another parser could take the other.
+fn named_in(arguments: &[OsString]) -> Result<Option<OsString>, Failed> {
+    let mut named: Option<OsString> = None;
     let mut arguments = arguments.iter().skip(1).take_while(|argument| *argument != "--");
     while let Some(argument) = arguments.next() {
-        if argument == "--config" {
-            return arguments.next().cloned();
-        }
-        if let Some(value) = argument.as_encoded_bytes().strip_prefix(b"--config=") {
-            return Some(std::os::unix::ffi::OsStrExt::from_bytes(value)).map(|value: &OsStr| value.to_owned());
+        let value = if argument == "--config" {
+            arguments.next().cloned()
+        } else {
+            let value = argument.as_encoded_bytes().strip_prefix(b"--config=");
+            value.map(|value| <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(value).to_owned())
+        };
+        let Some(value) = value else { continue };
+        if named.replace(value).is_some() {
+            return Err(Failed::settings(Path::new("--config"), "it is given more than once"));
         }
     }
-    None
+    Ok(named)
 }
 
 /// The content of a file that only its owner, this user or root, can write to, like the directories above
@@ -192,7 +189,9 @@ fn read(file: &Path) -> Result<Option<String>, Failed> {
     let name = name.ok_or_else(|| failed(&"it is not the path of a file"))?;
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let directory = match open_trusted(parent) {
-        Err(TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT => return Ok(None),
+        Err(TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT && !is_dangling(parent) => {
+            return Ok(None);
+        }
         opened => opened.map_err(|error| failed(&error))?,
     };
     let found = match directory.metadata_at(&name) {
@@ -211,6 +210,11 @@ fn read(file: &Path) -> Result<Option<String>, Failed> {
     }
     let content = directory.read_file(&name, MAX_SIZE).map_err(|error| failed(&error))?;
     String::from_utf8(content).map(Some).map_err(|_| failed(&"it is not UTF-8"))
+}
+
+/// Whether a link on the way leads nowhere: that is not the same as that there is no file.
+fn is_dangling(directory: &Path) -> bool {
+    directory.ancestors().any(|ancestor| ancestor.is_symlink() && !ancestor.exists())
 }
 
 /// Line and column of a byte.
@@ -258,9 +262,10 @@ mod tests {
 
     #[test]
     fn the_file_is_named_before_all_else_is_parsed() {
-        let named = |line: &str| named_in(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(named("dunnage list --config /c"), Some("/c".into()));
-        assert_eq!(named("dunnage --config=/c list"), Some("/c".into()));
-        assert_eq!(named("dunnage exec c -- x --config /c"), None);
+        let named = |line: &str| named_in(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).ok();
+        assert_eq!(named("dunnage list --config /c"), Some(Some("/c".into())));
+        assert_eq!(named("dunnage --config=/c list"), Some(Some("/c".into())));
+        assert_eq!(named("dunnage exec c -- x --config /c"), Some(None));
+        assert_eq!(named("dunnage --config /a list --config=/b"), None);
     }
 }

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 
 use clap::Args;
-use dunnage::guards::{Operation, ReviewRequest};
 
 use super::Global;
 use super::confine::{Profile, confine_beside_starter};
@@ -42,7 +41,7 @@ impl Start {
         let dunnage = global.dunnage_beside(broker.as_ref())?;
         let spec = dunnage.spec_of(&id).map_err(|error| error.with_operation(operation))?;
         // The guards may be others than when the bundle was made.
-        dunnage.admit(&ReviewRequest::new(Operation::Create, id.clone(), spec.clone()))?;
+        dunnage.admit_create(&id, &spec)?;
         let settings = dunnage.task_settings(&spec).map_err(|error| error.with_operation(operation))?;
         let which = dunnage.incarnation(&id).map_err(|error| error.with_operation(operation))?;
         let task = Task { id, rootfs, settings, detach: true, interactive, remove: false, has_shim: Cell::new(false) };

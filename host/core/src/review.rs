@@ -4,7 +4,6 @@ use crate::{BundleId, Spec};
 
 /// What is about to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Operation {
     /// A container is made.
     Create,

@@ -1,6 +1,7 @@
 //! Which guards are asked, and how.
 
 use dunnage_core::{Error, ErrorKind, Result, Step};
+use serde::Deserialize;
 
 /// The name of the guard that Dunnage ships.
 pub const SHIPPED: &str = "baseline";
@@ -16,7 +17,8 @@ pub enum GuardSource {
 }
 
 /// What the answer of a guard is worth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// What it denies is denied.
     #[default]

@@ -75,7 +75,7 @@ impl Review {
     }
 
     /// All warnings, each after the name of its guard.
-    pub fn warnings(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn warnings(&self) -> impl Iterator<Item = (&str, &str)> {
         self.answers.iter().flat_map(|answer| {
             let warnings = match &answer.verdict {
                 Ok(Verdict::Allow(warnings)) => &**warnings,
@@ -83,6 +83,20 @@ impl Review {
             };
             warnings.iter().map(|warning| (&*answer.guard, &**warning))
         })
+    }
+
+    /// What does not count but should be known: what guards that are only audited would not have allowed, and
+    /// all warnings. A sentence each.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let audited = self.answers.iter().filter(|answer| answer.mode == Mode::Audit);
+        let audited = audited.filter_map(|answer| match &answer.verdict {
+            Ok(Verdict::Allow(_)) => None,
+            Ok(Verdict::Deny(denial)) => {
+                Some(format!("{} would deny it by its rule {}: {}", answer.guard, denial.rule, denial.reason))
+            }
+            Err(error) => Some(format!("{} has failed: {}", answer.guard, error.message())),
+        });
+        audited.chain(self.warnings().map(|(guard, warning)| format!("{guard} warns: {warning}")))
     }
 
     /// Nothing, if it may be done.

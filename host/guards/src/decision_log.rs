@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use dunnage_core::{BundleId, Error, ErrorKind, Result, Step, Verdict, names};
+use dunnage_core::{BundleId, Error, ErrorKind, Result, Step, names};
 use dunnage_store::{BaseDir, LineLog, LineStream};
 use serde::{Deserialize, Serialize};
 
-use crate::{Decision, Mode, Review};
+use crate::{Decision, Review};
 
 /// How large a file of it may become, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
 
-/// A line of the log. It holds nothing of what was asked about but its digest: environments hold secrets.
+/// A line of the log. Of what was asked about it holds the digest, and what a guard names in its reason;
+/// environments hold secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LoggedDecision {
@@ -98,15 +99,6 @@ impl LoggedDecision {
             }
             Decision::Failed(answer, error) => ("failed", Some(answer), None, Some(error.message().to_owned())),
         };
-        let audited = review.answers.iter().filter(|answer| answer.mode == Mode::Audit);
-        let audited = audited.filter_map(|answer| match &answer.verdict {
-            Ok(Verdict::Allow(_)) => None,
-            Ok(Verdict::Deny(denial)) => {
-                Some(format!("{} would deny it by its rule {}: {}", answer.guard, denial.rule, denial.reason))
-            }
-            Err(error) => Some(format!("{} has failed: {}", answer.guard, error.message())),
-        });
-        let warnings = review.warnings().map(|(guard, warning)| format!("{guard} warns: {warning}"));
         let took: Duration = review.answers.iter().map(|answer| answer.took).sum();
         Self {
             time: jiff::Timestamp::try_from(review.time).map(|time| format!("{time:.6}")).unwrap_or_default(),
@@ -119,7 +111,7 @@ impl LoggedDecision {
             rule: rule.cloned(),
             reason,
             micros: took.as_micros().try_into().unwrap_or(u64::MAX),
-            notes: audited.chain(warnings).collect(),
+            notes: review.notes().collect(),
         }
     }
 }

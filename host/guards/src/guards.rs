@@ -5,7 +5,7 @@ use std::time::Instant;
 use dunnage_core::{Error, ErrorKind, GuardMetadata, Limits, Operation, Result, ReviewRequest, Step};
 use dunnage_sandbox::{Guard, GuardCode};
 
-use crate::{Answer, GuardConfig, GuardSource, Mode, Review};
+use crate::{Answer, GuardConfig, GuardSource, Review};
 
 /// Guards that are ready to be asked, from many threads at once.
 pub struct Guards {
@@ -55,12 +55,6 @@ impl Guards {
         Ok(Self { list: configs.iter().map(load).collect() })
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// What each is, in order.
     pub fn reports(&self) -> impl Iterator<Item = GuardReport> {
         self.list.iter().map(|loaded| GuardReport {
@@ -72,22 +66,17 @@ impl Guards {
         })
     }
 
-    /// What keeps guards from being asked, by their names.
-    pub fn faults(&self) -> impl Iterator<Item = (&str, &Error)> {
-        self.list.iter().filter_map(|loaded| Some((&*loaded.config.name, loaded.guard.as_ref().err()?)))
+    /// Whether something keeps one of them from being asked.
+    #[must_use]
+    pub fn are_incomplete(&self) -> bool {
+        self.list.iter().any(|loaded| loaded.guard.is_err())
     }
 
     /// Asks all guards that want to be asked about this operation.
     #[must_use]
     pub fn review(&self, request: &ReviewRequest) -> Review {
         let answers = self.list.iter().filter_map(|loaded| loaded.ask(request)).collect();
-        let review = Review::new(request, answers);
-        for answer in review.answers.iter().filter(|answer| answer.mode == Mode::Audit) {
-            if let Err(error) = &answer.verdict {
-                tracing::warn!(guard = answer.guard, %error, "a guard that is only audited has failed");
-            }
-        }
-        review
+        Review::new(request, answers)
     }
 }
 
@@ -129,7 +118,7 @@ mod tests {
     use dunnage_core::{BundleId, Spec, Verdict};
 
     use super::*;
-    use crate::Decision;
+    use crate::{Decision, Mode};
 
     const USUAL: &str = include_str!("../../../guest/baseline/src/tests/usual.json");
 

@@ -51,13 +51,13 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::GuardRejected`] if it cannot be used, [`ErrorKind::InvalidConfig`] if a limit is
-    /// invalid.
+    /// [`ErrorKind::GuardRejected`] if it cannot be used.
     pub fn load(name: &str, code: GuardCode, limits: Limits, is_pooled: bool) -> Result<Self> {
         let GuardCode::Baseline = code;
         let on_demand = InstanceAllocationStrategy::OnDemand;
         let instances = if is_pooled { pool(&limits, Clear::All) } else { on_demand };
-        let (sandbox, component) = embedded::BASELINE.load(&limits, instances)?;
+        let loaded = embedded::BASELINE.load(&limits, instances);
+        let (sandbox, component) = loaded.map_err(|error| rejected(name, error.message()))?;
         let component = component.map_err(|why| rejected(name, why))?;
         Self::link(name, sandbox, &component, limits, embedded::BASELINE.digest)
     }

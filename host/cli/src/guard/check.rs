@@ -122,7 +122,7 @@ fn chosen(global: &Global, name: Option<&str>, settings: Option<String>) -> anyh
 impl Verdict {
     /// Fails if a guard has failed.
     pub(super) fn of(review: &Review) -> dunnage::Result<Self> {
-        let warnings = review.warnings().map(|(guard, warning)| format!("{guard}: {warning}")).collect();
+        let warnings = review.notes().collect();
         let allowed = Self { verdict: "allow", guard: None, rule: None, reason: None, pointer: None, warnings };
         match review.decision() {
             Decision::Allowed => Ok(allowed),

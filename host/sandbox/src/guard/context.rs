@@ -70,10 +70,10 @@ impl wit::HostDocument for GuardContext {
 impl From<Operation> for wit::Operation {
     fn from(operation: Operation) -> Self {
         match operation {
+            Operation::Create => Self::Create,
             Operation::Exec => Self::Exec,
             Operation::Update => Self::Update,
             Operation::Restore => Self::Restore,
-            Operation::Create | _ => Self::Create,
         }
     }
 }
