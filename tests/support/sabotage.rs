@@ -36,13 +36,15 @@ const MISTAKES: [(&str, &str, &str); 5] = [
 pub(crate) fn sources(target_dir: &Path) -> PathBuf {
     let copy = target_dir.join("sabotaged");
     let _ = fs::remove_dir_all(&copy);
-    for part in ["Cargo.lock", "rust-toolchain.toml", "guest/artifact", "host", "wit", "README.md"] {
+    for part in ["Cargo.lock", "rust-toolchain.toml", "guest/artifact", "guest/runtime", "host", "wit", "README.md"] {
         copy_all(&repository().join(part), &copy.join(part));
     }
-    // Without the sources of the policy its package takes the bytes that lie beside it.
-    fs::write(copy.join("guest/artifact/policy.wasm"), dunnage_policy_artifact::COMPONENT).expect("the policy");
+    // Without the sources of the components their package takes the bytes that lie beside it.
+    let artifact = copy.join("guest/artifact");
+    fs::write(artifact.join("policy.wasm"), dunnage_policy_artifact::COMPONENT).expect("the policy");
+    fs::write(artifact.join("baseline.wasm"), dunnage_policy_artifact::BASELINE).expect("the guard");
     let mut workspace = fs::read_to_string(repository().join("Cargo.toml")).expect("the workspace");
-    for member in ["guest", "tests", "tests/policies"] {
+    for member in ["guest", "guest/baseline", "guest/go-json", "guest/guard", "tests", "tests/policies"] {
         replace(&mut workspace, &format!("  \"{member}\",\n"), "");
     }
     fs::write(copy.join("Cargo.toml"), workspace).expect("the workspace");
