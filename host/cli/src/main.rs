@@ -112,7 +112,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let settings = match settings::Settings::load(&arguments) {
         Ok(settings) => settings,
-        Err(failed) => return failure::report(&failed.into(), failure::wanted_output()),
+        Err(error) => return failure::report(&error, failure::wanted_output()),
     };
     let cli = match parse::parse(&arguments, settings) {
         Ok(cli) => cli,

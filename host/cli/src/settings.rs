@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Command;
-use dunnage::Limits;
 use dunnage::guards::{GuardConfig, Mode};
+use dunnage::{Limits, Step};
 use dunnage_sys::trusted_path::{TrustedPathError, open_trusted};
-use dunnage_sys::{FileKind, Name, effective_ids};
+use dunnage_sys::{Failure, FileKind, Name, effective_ids};
 use rustix::io::Errno;
 use serde::Deserialize;
 
@@ -77,12 +77,12 @@ struct FileGuard {
 
 impl Settings {
     /// Reads the file that the arguments or the environment name, or the default one if it is there.
-    pub(super) fn load(arguments: &[OsString]) -> Result<Self, Failed> {
+    pub(super) fn load(arguments: &[OsString]) -> anyhow::Result<Self> {
         let named = named_in(arguments)?.or_else(|| std::env::var_os(VARIABLE)).filter(|file| !file.is_empty());
         let file = PathBuf::from(named.clone().unwrap_or_else(|| DEFAULT_FILE.into()));
         match read(&file)? {
-            Some(content) => Self::parse(&file, &content),
-            None if named.is_some() => Err(Failed::settings(&file, "there is no such file")),
+            Some(content) => Ok(Self::parse(&file, &content)?),
+            None if named.is_some() => Err(Failed::settings(&file, "there is no such file").into()),
             None => Ok(Self::default()),
         }
     }
@@ -183,33 +183,40 @@ fn named_in(arguments: &[OsString]) -> Result<Option<OsString>, Failed> {
 
 /// The content of a file that only its owner, this user or root, can write to, like the directories above
 /// it; `None` if there is none.
-fn read(file: &Path) -> Result<Option<String>, Failed> {
-    let failed = |why: &dyn std::fmt::Display| Failed::settings(file, &why.to_string());
+fn read(file: &Path) -> anyhow::Result<Option<String>> {
+    let refused = |why: &str| Failed::settings(file, why);
+    // A system call that fails says nothing about the file.
+    let failed = |failure: &Failure| dunnage::Error::from_failure(Step::Configure, failure).with_operation("settings");
     let name = file.file_name().and_then(|name| Name::new(name.as_encoded_bytes()).ok());
-    let name = name.ok_or_else(|| failed(&"it is not the path of a file"))?;
+    let name = name.ok_or_else(|| refused("it is not the path of a file"))?;
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let directory = match open_trusted(parent) {
         Err(TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT && !is_dangling(parent) => {
             return Ok(None);
         }
-        opened => opened.map_err(|error| failed(&error))?,
+        Err(TrustedPathError::Failure(failure)) if failure.errno() == Errno::NOENT => {
+            return Err(refused("a link on the way to it leads nowhere").into());
+        }
+        Err(TrustedPathError::Failure(failure)) => return Err(failed(&failure).into()),
+        Err(error @ TrustedPathError::Untrusted { .. }) => return Err(refused(&error.to_string()).into()),
+        Ok(directory) => directory,
     };
     let found = match directory.metadata_at(&name) {
         Err(failure) if failure.errno() == Errno::NOENT => return Ok(None),
-        found => found.map_err(|error| failed(&error))?,
+        found => found.map_err(|failure| failed(&failure))?,
     };
     if found.kind != FileKind::Regular {
-        return Err(failed(&"it is not a regular file; links are not followed"));
+        return Err(refused("it is not a regular file; links are not followed").into());
     }
     if ![0, effective_ids().0].contains(&found.uid) || found.mode & WRITABLE != 0 {
         let why = format!(
             "others can change it (owner {}, mode {:04o}); it must belong to root or this user: chmod go-w",
             found.uid, found.mode
         );
-        return Err(failed(&why));
+        return Err(refused(&why).into());
     }
-    let content = directory.read_file(&name, MAX_SIZE).map_err(|error| failed(&error))?;
-    String::from_utf8(content).map(Some).map_err(|_| failed(&"it is not UTF-8"))
+    let content = directory.read_file(&name, MAX_SIZE).map_err(|failure| failed(&failure))?;
+    Ok(Some(String::from_utf8(content).map_err(|_| refused("it is not UTF-8"))?))
 }
 
 /// Whether a link on the way leads nowhere: that is not the same as that there is no file.
