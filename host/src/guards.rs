@@ -6,10 +6,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-#[cfg(feature = "shim")]
-use dunnage_core::{BundleId, Spec};
+use dunnage_core::{BundleId, Limits, Result, Spec};
 pub use dunnage_core::{Denial, GuardMetadata, Operation, ReviewRequest, Verdict};
-use dunnage_core::{Limits, Result};
 use dunnage_guards::Guards;
 pub use dunnage_guards::{
     Answer, Decision, DecisionLog, GuardConfig, GuardReport, GuardSource, LoggedDecision, Mode, Review,
